@@ -1,0 +1,51 @@
+#pragma once
+/// Everything that is read: scenarios, models, profiles and reference runs in YAML. Only this folder knows YAML.
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "simulator/job.hpp"
+
+namespace stepcast {
+
+/// `--set plan.tensor_parallel=4`: key path and value text.
+using Override = std::pair<std::string, std::string>;
+
+/// Splits "key.path=value". @throws UserError without a '='
+Override parse_override(const std::string& text);
+
+/// Where presets are found: $STEPCAST_DATA, else the source tree or the installation that this program belongs to.
+std::string data_directory();
+
+/// Reads `SCENARIO` or `FILE#run-id` and every file that it names.
+/// @throws UserError with file, line and column for whatever is wrong in them
+Job load_job(const std::string& scenario, const std::vector<Override>& overrides = {});
+
+/// One entry of a reference file: the job, or why it cannot be read.
+struct ReferenceEntry {
+  std::string file;
+  std::string id;
+  Job job;
+};
+
+/// Every run of the given files and folders (all *.yaml below them), in order of file name and place.
+/// A file without `runs:` counts as one run when it has `measured:`.
+std::vector<ReferenceEntry> load_reference_runs(const std::vector<std::string>& paths);
+
+/// A preset's name and its one-line description, for `stepcast list`.
+struct PresetInfo {
+  std::string name;
+  std::string description;
+};
+/// @param kind models | gpus | nodes | fabrics | clusters | frameworks
+std::vector<PresetInfo> list_presets(const std::string& kind);
+
+/// The scenario keys with their meaning and default, for `predict --help-scenario`.
+std::string scenario_help();
+
+Architecture load_model_preset(const std::string& name);
+Gpu load_gpu(const std::string& name);
+Framework load_framework(const std::string& name);
+
+}  // namespace stepcast
