@@ -32,6 +32,7 @@ struct Reference {
   std::string confidence;                     ///< exact | inferred
   std::string suspect;                        ///< why the row is doubted; empty: it is not
   std::vector<std::string> inferred;
+  std::string notes;
   Measured measured;
 };
 

@@ -1,6 +1,7 @@
 #pragma once
 /// Everything that is read: scenarios, models, profiles and reference runs in YAML. Only this folder knows YAML.
 
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -22,7 +23,7 @@ std::string data_directory();
 /// @throws UserError with file, line and column for whatever is wrong in them
 Job load_job(const std::string& scenario, const std::vector<Override>& overrides = {});
 
-/// One entry of a reference file: the job, or why it cannot be read.
+/// One run of a reference file.
 struct ReferenceEntry {
   std::string file;
   std::string id;
@@ -45,6 +46,8 @@ std::vector<PresetInfo> list_presets(const std::string& kind);
 std::string scenario_help();
 
 Architecture load_model_preset(const std::string& name);
+/// The parameter count that the model's makers publish, where its preset has it.
+std::optional<double> published_parameters(const std::string& model_preset);
 Gpu load_gpu(const std::string& name);
 Framework load_framework(const std::string& name);
 

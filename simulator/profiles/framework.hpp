@@ -32,11 +32,14 @@ struct Framework {
   Sourced<bool> fused_bias_dropout_add;       ///< bias + dropout + residual in one kernel
   Sourced<double> norm_forward_bytes;         ///< bytes moved per element of the hidden state, one normalisation
   Sourced<double> norm_backward_bytes;
+  Sourced<bool> fused_rotary;                 ///< one kernel
   Sourced<bool> separate_qkv;                 ///< three GEMMs for query, key, value
   Sourced<bool> separate_gate;                ///< two GEMMs for the gate and up projections
   Sourced<bool> gradient_accumulation_fusion; ///< weight-gradient GEMMs add into the fp32 gradient themselves
   Sourced<double> cross_entropy_bytes;        ///< bytes moved per logit, forward and backward together
   Sourced<double> cross_entropy_memory;       ///< bytes alive per logit at the peak
+
+  Sourced<double> dropout;                    ///< when the model does not say
 
   // Precision of the data-parallel reduction when the plan does not say: fp32 | bf16 | fp16 | parameter.
   Sourced<std::string> grad_reduce_dtype;

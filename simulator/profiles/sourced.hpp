@@ -23,6 +23,7 @@ struct Sourced {
 
   operator const T&() const { return value; }  // NOLINT(google-explicit-constructor): it *is* the value
   const T& operator*() const { return value; }
+  const T* operator->() const { return &value; }
 };
 
 }  // namespace stepcast

@@ -1,6 +1,7 @@
 #pragma once
 /// The answer: plain values, ready for any output format.
 
+#include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
@@ -8,14 +9,15 @@
 #include <vector>
 
 #include "simulator/job.hpp"
+#include "simulator/memory/memory_use.hpp"
 #include "simulator/units/units.hpp"
 
 namespace stepcast {
 
 /// Where the time of one rank goes; the parts sum to the step.
 struct Breakdown {
-  Seconds compute, tp_comm_exposed, cp_comm_exposed, ep_comm_exposed, dp_comm_exposed, pp_comm_exposed, bubble, optimizer,
-      host_other;
+  Seconds compute, tp_comm_exposed, cp_comm_exposed, ep_comm_exposed, dp_comm_exposed, pp_comm_exposed, bubble,
+      optimizer, host_other;
 
   Seconds total() const {
     return compute + tp_comm_exposed + cp_comm_exposed + ep_comm_exposed + dp_comm_exposed + pp_comm_exposed + bubble +
@@ -23,36 +25,27 @@ struct Breakdown {
   }
 };
 
-/// Memory of one GPU at the peak.
-struct MemoryUse {
-  Bytes parameters, gradients, optimizer, activations, buffers, other;
-  Bytes capacity;
-
-  Bytes peak() const { return parameters + gradients + optimizer + activations + buffers + other; }
-  bool fits() const { return peak() <= capacity; }
-};
-
 struct StageReport {
   int stage = 0;
-  std::vector<std::string> contents;   ///< per model chunk: "embedding + 4 layers"
+  std::vector<std::string> contents;  ///< per model chunk: "embedding + 4 layers"
   double layers = 0;
-  double parameters = 0;               ///< of one rank
-  double microbatches_in_flight = 0;   ///< activations held at the peak, in microbatches of this stage's work
+  double parameters = 0;              ///< of one rank
+  double microbatches_in_flight = 0;  ///< activations held at the peak, in microbatches of this stage's work
   Breakdown breakdown;
   MemoryUse memory;
 };
 
 /// One line of the account of a rank's compute time: an operator, summed over the step.
 struct OperatorTime {
-  std::string name;                    ///< "linear_fc1"
-  std::string pass;                    ///< forward | recompute | backward_input | backward_weight | step
-  std::string shape;                   ///< "m=2048 n=6144 k=12288"
-  std::string bound;                   ///< tensor cores | HBM | launch | network
-  std::string basis;                   ///< how its time was obtained
-  double count = 0;                    ///< executions in a step on that rank
+  std::string name;   ///< "linear_fc1"
+  std::string pass;   ///< forward | recompute | backward_input | backward_weight | step
+  std::string shape;  ///< "m=2048 n=6144 k=12288"
+  std::string bound;  ///< tensor cores | HBM | launch | network
+  std::string basis;  ///< how its time was obtained
+  double count = 0;   ///< executions in a step on that rank
   Seconds each;
-  double flops = 0;                    ///< of one execution
-  Bytes bytes;                         ///< of one execution: HBM traffic, or payload of a collective
+  double flops = 0;  ///< of one execution
+  Bytes bytes;       ///< of one execution: HBM traffic, or payload of a collective
 };
 
 struct Report {
@@ -62,23 +55,23 @@ struct Report {
   std::string infeasible_reason;
 
   Seconds step_time;
-  std::optional<std::pair<Seconds, Seconds>> interval;   ///< 90%; absent until residuals have been learned
+  std::optional<std::pair<Seconds, Seconds>> interval;  ///< 90%; absent until residuals have been learned
   double tokens_per_s = 0;
   double tokens_per_s_per_gpu = 0;
-  double model_tflops_per_gpu = 0;     ///< in the default convention
+  double model_tflops_per_gpu = 0;  ///< in the default convention
   std::string flops_convention;
   double mfu = 0;
-  double hfu = 0;                      ///< executed matrix FLOPs, recomputation included
+  double hfu = 0;  ///< executed matrix FLOPs, recomputation included
   std::map<std::string, double> mfu_by_convention;
   std::map<std::string, double> hfu_by_convention;
   FlopsPerSecond mfu_peak;
-  double bubble_fraction = 0;          ///< of the step
-  MemoryUse memory;                    ///< worst stage
+  double bubble_fraction = 0;  ///< of the step
+  MemoryUse memory;            ///< worst stage
   int memory_stage = 0;
-  Breakdown breakdown;                 ///< of the rank with the most busy time
+  Breakdown breakdown;  ///< of the rank with the most busy time
   int busiest_stage = 0;
   std::vector<StageReport> per_stage;
-  std::vector<OperatorTime> operators; ///< of the busiest stage, largest share first
+  std::vector<OperatorTime> operators;  ///< of the busiest stage, largest share first
   std::vector<std::string> assumed;
   std::vector<std::string> defaults_taken;
 
@@ -86,7 +79,7 @@ struct Report {
     std::string executor;
     bool folded = true;
     bool jitter = true;
-    std::int64_t ranks = 0;            ///< simulated
+    std::int64_t ranks = 0;  ///< simulated
     std::int64_t instructions = 0;
     std::int64_t events = 0;
     double wall_s = 0;
@@ -95,12 +88,21 @@ struct Report {
   // What the scenario was, for the heading of a page.
   std::string model_name;
   double model_parameters = 0;
-  std::string cluster_text;            ///< "64 x A100-SXM4-80GB, 8 nodes, HDR InfiniBand"
-  std::string plan_text;               ///< "TP 8 (SP)  PP 8 x 3  DP 1"
+  std::string cluster_text;  ///< "64 x A100-SXM4-80GB, 8 nodes, HDR InfiniBand"
+  std::string plan_text;     ///< "TP 8 (SP)  PP 8 x 3  DP 1"
   std::string framework_name;
   std::int64_t gpus = 0;
   std::int64_t tokens_per_step = 0;
   std::optional<Reference> reference;  ///< the published figures beside the prediction
+
+  /// Whether a step was timed: a plan that does not divide has no time, one that does not fit may have one.
+  bool has_time() const { return step_time > Seconds{}; }
+
+  /// Of the predicted step time against the published one, signed; absent when either is.
+  std::optional<double> error_percent() const {
+    if (!has_time() || !reference || !reference->measured.step_time_s) return std::nullopt;
+    return 100 * (step_time.si() / *reference->measured.step_time_s - 1);
+  }
 };
 
 }  // namespace stepcast

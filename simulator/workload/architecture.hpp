@@ -50,7 +50,7 @@ struct Architecture {
   bool tied_embeddings = true;        ///< the LM head shares the input embedding
   bool parallel_block = false;        ///< attention and MLP side by side, one norm
   bool embedding_norm = false;        ///< a norm right after the embedding (BLOOM)
-  double dropout = 0;                 ///< 0: none
+  std::optional<double> dropout;      ///< 0: none; absent: not stated
   std::optional<std::int64_t> attention_window;
   std::optional<MixtureOfExperts> moe;
   std::optional<LatentAttention> mla;

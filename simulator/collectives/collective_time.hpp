@@ -1,0 +1,53 @@
+#pragma once
+/// Closed-form times of collectives on a group placed on a cluster.
+
+#include <span>
+#include <string_view>
+
+#include "simulator/cluster/placement.hpp"
+#include "simulator/workload/op.hpp"
+
+namespace stepcast {
+
+/// The slowest hop of a communicator, as one rank sees it.
+struct Hop {
+  Seconds latency;           ///< one step, zero bytes
+  BytesPerSecond bandwidth;  ///< one direction
+};
+
+/// Time of a ring all_reduce:  2(n-1) * latency + 2(n-1)/n * size / bandwidth.
+///
+/// @param size   bytes in ONE rank's buffer (NCCL's `count * sizeof(type)`), not the sum over ranks
+/// @param ranks  n >= 1; one rank has nothing to exchange and costs zero
+///
+/// Bandwidth term: nccl-tests doc/PERFORMANCE.md, "AllReduce". Latency term: n-1 reduce_scatter steps, then n-1
+/// all_gather steps (Patarasuk & Yuan 2009). Leaves out: launch and protocol ramp; collective_time adds those.
+Seconds ring_all_reduce(Bytes size, std::int64_t ranks, Hop hop);
+
+/// Ring all_gather, and reduce_scatter alike: (n-1) * latency + (n-1)/n * size / bandwidth; `size` is the whole tensor.
+Seconds ring_all_gather(Bytes size, std::int64_t ranks, Hop hop);
+
+/// The hop that paces a ring of this shape, before latency: NVLink inside a domain; across domains the NICs of the
+/// members that share one, all used at once, or NVLink if that is slower.
+Hop ring_hop(const Cluster& cluster, const GroupShape& group);
+
+/// Time of a double binary tree all_reduce: up and down inside the domain, then between domains, pipelined:
+/// 2 (g-1) latency + 2 floor(log2 domains) network latency + 2 size / (0.92 bandwidth). What NCCL picks for small
+/// messages over many nodes (NCCL src/graph/tuning.cc).
+Seconds tree_all_reduce(Bytes size, const GroupShape& group, const Cluster& cluster);
+
+/// Time of a collective as a framework sees it: launch, steps at each tier's latency, bytes at the plateau bandwidth
+/// of the slowest tier, and the ramp of middle sizes (half the plateau at the tier's half_size). An all_reduce takes the
+/// faster of ring and tree.
+Seconds collective_time(CollectiveKind kind, Bytes size, const GroupShape& group, const Cluster& cluster);
+
+/// Time of one point-to-point transfer of `size` bytes between GPUs; every GPU of the node sends at the same time.
+Seconds point_to_point_time(Bytes size, bool crosses_network, const Cluster& cluster);
+
+struct CollectiveAlgorithm {
+  std::string_view name;
+  std::string_view description;
+};
+std::span<const CollectiveAlgorithm> list_collectives();
+
+}  // namespace stepcast

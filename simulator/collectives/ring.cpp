@@ -1,0 +1,68 @@
+#include <algorithm>
+
+#include "simulator/collectives/collective_time.hpp"
+
+namespace stepcast {
+
+Seconds ring_all_reduce(Bytes size, std::int64_t ranks, Hop hop) {
+  const double n = static_cast<double>(ranks);
+  return 2 * (n - 1) * hop.latency + 2 * (n - 1) / n * size / hop.bandwidth;
+}
+
+Seconds ring_all_gather(Bytes size, std::int64_t ranks, Hop hop) {
+  const double n = static_cast<double>(ranks);
+  return (n - 1) * hop.latency + (n - 1) / n * size / hop.bandwidth;
+}
+
+namespace {
+
+BytesPerSecond achieved(const LinkTier& tier) { return *tier.bandwidth * *tier.efficiency; }
+
+/// One GPU's share of the node's NICs.
+BytesPerSecond nic_share(const Cluster& cluster) {
+  const double nics = cluster.fabric.nics_per_node;
+  return achieved(cluster.fabric.nic) * (nics / std::max(1, cluster.gpus_per_node));
+}
+
+}  // namespace
+
+Hop ring_hop(const Cluster& cluster, const GroupShape& group) {
+  const BytesPerSecond inside = achieved(cluster.node.intra);
+  if (!group.crosses_network()) return {*cluster.node.intra.latency, inside};
+  // The ring enters and leaves each domain through every member's NIC, channel by channel.
+  const BytesPerSecond outside = nic_share(cluster) * static_cast<double>(group.per_domain);
+  return {*cluster.fabric.nic.latency, group.per_domain > 1 ? std::min(inside, outside) : outside};
+}
+
+Seconds collective_time(CollectiveKind kind, Bytes size, const GroupShape& group, const Cluster& cluster) {
+  if (group.ranks <= 1) return Seconds(0);
+  const Hop hop = ring_hop(cluster, group);
+  const LinkTier& tier = group.crosses_network() ? cluster.fabric.nic : cluster.node.intra;
+  const double n = static_cast<double>(group.ranks);
+  const double rounds = kind == CollectiveKind::all_reduce ? 2 : 1;
+  const double outside_steps = group.crosses_network() ? rounds * static_cast<double>(group.domains() - 1) : 0;
+  const double inside_steps = rounds * (n - 1) - outside_steps;
+  const Seconds ring = inside_steps * *cluster.node.intra.latency + outside_steps * *cluster.fabric.nic.latency +
+                       rounds * (n - 1) / n * size / hop.bandwidth;
+  const Seconds best = kind == CollectiveKind::all_reduce ? std::min(ring, tree_all_reduce(size, group, cluster)) : ring;
+  // The ramp: moving half_size more bytes than asked for is what the pipeline of chunks costs to fill and drain.
+  const Seconds ramp = rounds * (n - 1) / n * std::min(*tier.half_size, size) / hop.bandwidth;
+  return *tier.launch + best + ramp;
+}
+
+Seconds point_to_point_time(Bytes size, bool crosses_network, const Cluster& cluster) {
+  const LinkTier& tier = crosses_network ? cluster.fabric.nic : cluster.node.intra;
+  const BytesPerSecond rate = crosses_network ? nic_share(cluster) : achieved(cluster.node.intra);
+  return *tier.launch + *tier.latency + size / rate;
+}
+
+std::span<const CollectiveAlgorithm> list_collectives() {
+  static constexpr CollectiveAlgorithm rows[] = {
+      {"ring", "ring with latency and bandwidth per tier: all_reduce, all_gather, reduce_scatter"},
+      {"tree", "double binary tree: small all_reduce over many nodes"},
+      {"p2p", "one message between two GPUs"},
+  };
+  return rows;
+}
+
+}  // namespace stepcast

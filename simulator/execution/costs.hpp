@@ -1,0 +1,49 @@
+#pragma once
+/// Durations: every operator and collective of a job in ticks.
+
+#include "simulator/cluster/placement.hpp"
+#include "simulator/execution/options.hpp"
+#include "simulator/execution/programs.hpp"
+#include "simulator/kernels/kernel_time.hpp"
+#include "simulator/workload/plan.hpp"
+#include "simulator/workload/sharded_model.hpp"
+
+namespace stepcast {
+
+/// One operator as it runs.
+struct OpCost {
+  SimTime duration;      ///< with the gap to the next kernel, and the expected wait for the slowest rank
+  Seconds bare;          ///< of the kernel alone
+  Bucket bucket{};
+  Bound bound{};
+  Basis basis{};
+  bool clocked = false;
+};
+
+/// A pass of a block, folded: nothing inside it can contend.
+struct FoldedPass {
+  SimTime duration;
+  SimTime clocked;
+  BucketTimes parts{};   ///< sums to the duration
+};
+
+class CostModel {
+ public:
+  /// @param expected_spread  add the expected wait for the slowest of the ranks that synchronise
+  CostModel(const Cluster& cluster, const ParallelPlan& plan, bool expected_spread);
+
+  OpCost op(const LocalOp& op) const;
+  Seconds collective(CollectiveKind kind, GroupKind group, Bytes size) const;
+  GroupShape shape(GroupKind group) const;
+
+  /// Runs a list on its two lanes and joins them at the end; pads to what the host needs to launch it.
+  FoldedPass fold(const OpList& ops, Seconds host_time) const;
+
+ private:
+  const Cluster& cluster_;
+  const ParallelPlan& plan_;
+  double clock_slowdown_ = 1;    ///< of the slowest GPU of the job, on kernels that follow the clock
+  double launch_slowdown_ = 1;   ///< of the slowest of a tensor-parallel group, on each region between collectives
+};
+
+}  // namespace stepcast

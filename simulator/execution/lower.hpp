@@ -1,0 +1,31 @@
+#pragma once
+/// From a sharded model to the programs of its ranks: the schedule's passes, the exchanges between pipeline stages,
+/// the reduction of gradients and the optimizer, on the streams that the framework uses.
+
+#include "simulator/cluster/cluster.hpp"
+#include "simulator/execution/costs.hpp"
+#include "simulator/execution/options.hpp"
+#include "simulator/execution/programs.hpp"
+#include "simulator/profiles/framework.hpp"
+#include "simulator/workload/plan.hpp"
+#include "simulator/workload/sharded_model.hpp"
+
+namespace stepcast {
+
+/// What lowering needs of a job; every choice in it is made.
+struct LoweringInput {
+  const ShardedModel& model;
+  const ParallelPlan& plan;
+  const Framework& framework;
+  const Cluster& cluster;
+  const CostModel& costs;
+  Bytes boundary;              ///< activation that one GPU sends to the next stage
+  Bytes boundary_gather;       ///< tensor that tensor-parallel ranks then all_gather (0: none)
+  double gradient_bytes = 4;   ///< per parameter, as reduced
+  double parameter_bytes = 2;  ///< per parameter, as gathered
+  Granularity granularity = Granularity::chunk;
+};
+
+Programs lower(const LoweringInput& input);
+
+}  // namespace stepcast

@@ -1,0 +1,125 @@
+#include "simulator/execution/program_builder.hpp"
+
+#include <algorithm>
+
+namespace stepcast {
+
+std::int32_t Labels::operator[](std::string_view name) {
+  if (const auto found = index_.find(name); found != index_.end()) return found->second;
+  const auto index = static_cast<std::int32_t>(names_.size());
+  names_.emplace_back(name);
+  index_.emplace(name, index);
+  return index;
+}
+
+std::int32_t ProgramBuilder::add(Instruction instruction, const std::vector<std::int32_t>& waits) {
+  const auto index = static_cast<std::int32_t>(program_.instructions.size());
+  const auto stream = static_cast<std::size_t>(instruction.stream);
+  instruction.first_wait = static_cast<std::int32_t>(program_.waits.size());
+  const auto wait_for = [&](std::int32_t wait) {
+    // Its own stream's order makes a wait for the instruction right before it superfluous.
+    if (wait >= 0 && wait != last_[stream]) program_.waits.push_back(wait);
+  };
+  for (std::int32_t wait : waits) wait_for(wait);
+  if (instruction.stream == Stream::compute) {
+    for (std::int32_t wait : next_waits_) wait_for(wait);
+    next_waits_.clear();
+  }
+  instruction.wait_count = static_cast<std::int32_t>(program_.waits.size()) - instruction.first_wait;
+  program_.instructions.push_back(instruction);
+  program_.streams[stream].push_back(index);
+  last_[stream] = index;
+  return index;
+}
+
+std::int32_t ProgramBuilder::local(Stream stream, Bucket bucket, std::string_view name, Seconds duration,
+                                   const std::vector<std::int32_t>& waits) {
+  return add({.stream = stream, .bucket = bucket, .duration = to_ticks(duration), .label = labels_[name]}, waits);
+}
+
+std::int32_t ProgramBuilder::collective(Stream stream, Bucket bucket, GroupKind group, std::string_view name,
+                                        Seconds duration, const std::vector<std::int32_t>& waits) {
+  return add({.kind = InstructionKind::collective,
+              .stream = stream,
+              .bucket = bucket,
+              .group = group,
+              .duration = to_ticks(duration),
+              .label = labels_[name]},
+             waits);
+}
+
+void ProgramBuilder::begin_pass(std::string_view name, std::int32_t microbatch, bool split) {
+  pass_name_ = name;
+  pass_microbatch_ = microbatch;
+  pass_split_ = split;
+  pass_sum_ = {};
+}
+
+void ProgramBuilder::block(const OpList& ops, Seconds host_time, int count) {
+  const FoldedPass& pass = folded(ops, host_time);
+  for (int i = 0; i < count; ++i) {
+    if (granularity_ == Granularity::kernel) {
+      emit_kernels(ops, pass);
+    } else if (pass_split_) {
+      emit_folded(pass);
+    } else {
+      pass_sum_.duration += pass.duration;
+      pass_sum_.clocked += pass.clocked;
+      for (std::size_t b = 0; b < bucket_count; ++b) pass_sum_.parts[b] += pass.parts[b];
+    }
+  }
+}
+
+std::int32_t ProgramBuilder::end_pass() {
+  if (granularity_ == Granularity::chunk && !pass_split_) emit_folded(pass_sum_);
+  return last(Stream::compute);
+}
+
+const FoldedPass& ProgramBuilder::folded(const OpList& ops, Seconds host_time) {
+  const std::pair key{&ops, host_time.si()};
+  const auto found = folds_.find(key);
+  return found != folds_.end() ? found->second : folds_.emplace(key, costs_.fold(ops, host_time)).first->second;
+}
+
+void ProgramBuilder::emit_folded(const FoldedPass& pass) {
+  program_.parts.push_back(pass.parts);
+  add({.stream = Stream::compute,
+       .bucket = Bucket::compute,
+       .duration = pass.duration,
+       .clocked = pass.clocked,
+       .label = labels_[pass_name_],
+       .microbatch = pass_microbatch_,
+       .parts = static_cast<std::int32_t>(program_.parts.size()) - 1},
+      {});
+}
+
+void ProgramBuilder::emit_kernels(const OpList& ops, const FoldedPass& pass) {
+  // Blocks are joined: the first kernel and the first collective of a block wait for all of the block before.
+  std::vector<std::int32_t> index(ops.size());
+  const std::int32_t joined = local(Stream::compute, Bucket::compute, "join", Seconds(0), {last(Stream::tensor)});
+  bool first_comm = true;
+  for (std::size_t i = 0; i < ops.size(); ++i) {
+    const OpCost cost = costs_.op(ops[i]);
+    const bool comm = ops[i].lane == Lane::comm;
+    std::vector<std::int32_t> waits;
+    if (ops[i].after >= 0) waits.push_back(index[static_cast<std::size_t>(ops[i].after)]);
+    if (comm && first_comm) waits.push_back(joined);
+    if (comm) first_comm = false;
+    index[i] = add({.kind = comm ? InstructionKind::collective : InstructionKind::local,
+                    .stream = comm ? Stream::tensor : Stream::compute,
+                    .bucket = cost.bucket,
+                    .group = GroupKind::tensor,
+                    .duration = cost.duration,
+                    .clocked = cost.clocked ? cost.duration : SimTime{},
+                    .label = labels_[ops[i].name],
+                    .microbatch = pass_microbatch_},
+                   waits);
+  }
+  const SimTime host = pass.parts[static_cast<std::size_t>(Bucket::host)];
+  if (last(Stream::tensor) >= 0 || host.ps > 0) {
+    add({.stream = Stream::compute, .bucket = Bucket::host, .duration = host, .label = labels_["host"]},
+        {last(Stream::tensor)});
+  }
+}
+
+}  // namespace stepcast

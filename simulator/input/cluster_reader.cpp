@@ -1,0 +1,175 @@
+#include "simulator/input/cluster_reader.hpp"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "simulator/input/scenario_keys.hpp"
+
+namespace stepcast {
+namespace {
+
+constexpr std::int64_t most_gpus = 100'000'000;
+constexpr IntegerRange gpus_per_node_range{1, 10'000};
+
+/// The fabric that one meets with a generation of GPUs, for runs that do not say theirs.
+struct UsualFabric {
+  std::string_view generation;
+  std::string_view fabric;
+};
+constexpr UsualFabric usual_fabrics[] = {{"volta", "hdr200x4"},  {"ampere", "hdr200x8"},    {"ada", "roce200x8"},
+                                         {"hopper", "ndr400x8"}, {"blackwell", "ndr400x8"}, {"cdna3", "roce400x8"}};
+constexpr std::string_view usual_rack_fabric = "nvl72-ndr400";
+
+std::string_view usual_fabric(const Cluster& cluster) {
+  if (cluster.node.domain_gpus > cluster.node.gpus) return usual_rack_fabric;
+  for (const UsualFabric& usual : usual_fabrics) {
+    if (usual.generation == cluster.gpu.generation) return usual.fabric;
+  }
+  return {};
+}
+
+// --- node and GPU ------------------------------------------------------------------------------------------------
+
+/// "node-a (4 GPUs), node-b (8 GPUs)"
+std::string listed(const std::vector<const Node*>& nodes) {
+  std::vector<std::string> texts;
+  for (const Node* node : nodes) texts.push_back(fmt::format("{} ({} GPUs)", node->name, node->gpus));
+  return fmt::format("{}", fmt::join(texts, ", "));
+}
+
+/// The smallest node that holds so many of this GPU; of several, the first by name.
+const Node& usual_node(const YamlValue& gpu, std::int64_t gpus, PresetStore& presets) {
+  std::vector<const Node*> candidates = presets.nodes();
+  const std::string name = PresetStore::stem(gpu);
+  std::erase_if(candidates, [&](const Node* node) { return node->gpu != name; });
+  std::stable_sort(candidates.begin(), candidates.end(), [](auto* a, auto* b) { return a->gpus < b->gpus; });
+  const auto fits = [&](const Node* node) { return node->gpus >= gpus; };
+  const auto found = std::find_if(candidates.begin(), candidates.end(), fits);
+  if (found != candidates.end()) return **found;
+  if (candidates.empty()) throw gpu.error(fmt::format("no node preset has the GPU '{}': state cluster.node", name));
+  throw gpu.error(fmt::format("no node preset has {} GPUs '{}' (there is {})", gpus, name, listed(candidates)));
+}
+
+/// The node that was named, and its GPU.
+void read_named_node(YamlMap& map, const YamlValue& node, PresetStore& presets, Cluster& cluster) {
+  cluster.node = presets.node(node);
+  const YamlNode* of_node = cluster.node.gpu.empty() ? nullptr : presets.tree(PresetKind::node, node).find("gpu");
+  const auto gpu = map.find("gpu");
+  if (!gpu && of_node == nullptr) {
+    throw map.error(fmt::format("{}.gpu is missing: the node '{}' takes any", map.path(), cluster.node.name));
+  }
+  cluster.gpu = presets.gpu(gpu ? *gpu : YamlValue(*of_node, "gpu"));
+  if (of_node == nullptr) return;
+  const std::string expected = PresetStore::stem(YamlValue(*of_node, "gpu"));
+  if (cluster.gpu.name != expected) {
+    throw gpu->error(
+        fmt::format("the node '{}' has the GPU '{}', not '{}'", cluster.node.name, expected, cluster.gpu.name));
+  }
+}
+
+void read_node(YamlMap& map, PresetStore& presets, Cluster& cluster, Defaults& defaults) {
+  const auto node = map.find("node");
+  const auto per_node = map.find("gpus_per_node");
+  if (node) {
+    read_named_node(map, *node, presets, cluster);
+    cluster.gpus_per_node = per_node ? static_cast<int>(per_node->integer({1, cluster.node.gpus})) : cluster.node.gpus;
+    return;
+  }
+  const YamlValue gpu = map.require("gpu");
+  cluster.gpu = presets.gpu(gpu);
+  constexpr std::int64_t usual_gpus_per_node = 8;
+  const std::int64_t wanted = per_node ? per_node->integer(gpus_per_node_range) : usual_gpus_per_node;
+  cluster.node = usual_node(gpu, wanted, presets);
+  cluster.gpus_per_node = static_cast<int>(wanted);
+  if (!per_node) defaults.take(map, "gpus_per_node", std::to_string(wanted));
+}
+
+// --- how many ----------------------------------------------------------------------------------------------------
+
+std::int64_t read_gpu_count(YamlMap& map, const Cluster& cluster) {
+  const std::int64_t per_node = cluster.gpus_per_node;
+  const auto nodes = map.find("nodes");
+  const auto gpus = map.find("gpus");
+  if (!nodes) {
+    const std::int64_t count = (gpus ? *gpus : map.require("gpus")).integer({1, most_gpus});
+    if (count > per_node && count % per_node != 0) {
+      throw gpus->error(fmt::format("{} GPUs do not fill nodes of {}", count, per_node));
+    }
+    return count;
+  }
+  const std::int64_t count = nodes->integer({1, most_gpus / per_node}) * per_node;
+  if (gpus && gpus->integer({1, most_gpus}) != count) {
+    throw gpus->error(
+        fmt::format("{} nodes of {} GPUs are {} GPUs, not {}", count / per_node, per_node, count, gpus->text()));
+  }
+  return count;
+}
+
+// --- fabric ------------------------------------------------------------------------------------------------------
+
+Fabric no_fabric() {
+  Fabric fabric;
+  fabric.name = "none";
+  fabric.description = "one node, or one NVLink domain";
+  fabric.kind = "none";
+  fabric.topology = "none";
+  return fabric;
+}
+
+Fabric read_usual_fabric(YamlMap& map, PresetStore& presets, const Cluster& cluster) {
+  const std::string_view usual = usual_fabric(cluster);
+  if (usual.empty()) {
+    throw map.error(fmt::format("{}.fabric must be stated: none is usual with GPUs of generation '{}'", map.path(),
+                                cluster.gpu.generation));
+  }
+  const YamlNode name = yaml_scalar(std::string(usual));
+  return presets.fabric(YamlValue(name, "fabric"));
+}
+
+Fabric read_fabric(YamlMap& map, PresetStore& presets, const Cluster& cluster, Defaults& defaults,
+                   std::vector<std::string>& assumed) {
+  const auto written = map.find("fabric");
+  const std::string name = written ? written->text() : "";
+  const bool needed = cluster.gpus > cluster.domain_gpus();
+  if (name == "none" && needed) {
+    throw written->error(
+        fmt::format("fabric 'none' cannot join {} GPUs in nodes of {}", cluster.gpus, cluster.gpus_per_node));
+  }
+  if (name == "none" || (name.empty() && !needed)) return no_fabric();
+  if (!name.empty() && name != "unknown") return presets.fabric(*written);
+
+  Fabric fabric = read_usual_fabric(map, presets, cluster);
+  const std::string why = fmt::format("usual with {} GPUs", cluster.gpu.generation);
+  if (name.empty()) {
+    defaults.take(map, "fabric", fabric.name, why);
+  } else {
+    assumed.push_back(fmt::format("{}.fabric: {} ({}; the source does not say)", map.path(), fabric.name, why));
+  }
+  return fabric;
+}
+
+Cluster read_map(const YamlNode& tree, PresetStore& presets, Defaults& defaults, std::vector<std::string>& assumed) {
+  YamlMap map(YamlValue(tree, "cluster"), scenario_vocabulary("cluster"));
+  map.skip("extends");
+  map.skip("description");
+  map.skip("source");
+  Cluster cluster;
+  map.skip("gpu");
+  read_node(map, presets, cluster, defaults);
+  cluster.gpus = read_gpu_count(map, cluster);
+  cluster.fabric = read_fabric(map, presets, cluster, defaults, assumed);
+  map.finish();
+  return cluster;
+}
+
+}  // namespace
+
+Cluster read_cluster(const YamlValue& cluster, PresetStore& presets, Defaults& defaults,
+                     std::vector<std::string>& assumed) {
+  if (cluster.is_scalar()) return read_map(presets.tree(PresetKind::cluster, cluster), presets, defaults, assumed);
+  if (!cluster.is_map()) throw cluster.must_be("a preset's name, a path or a map");
+  return read_map(presets.with_base(PresetKind::cluster, cluster.node()), presets, defaults, assumed);
+}
+
+}  // namespace stepcast

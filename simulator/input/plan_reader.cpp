@@ -1,0 +1,219 @@
+#include "simulator/input/plan_reader.hpp"
+
+#include <algorithm>
+#include <array>
+#include <numeric>
+#include <regex>
+
+#include <fmt/format.h>
+
+#include "simulator/input/scenario_keys.hpp"
+
+namespace stepcast {
+namespace {
+
+constexpr IntegerRange degree_range{1, 10'000'000};
+constexpr IntegerRange batch_range{1, 1'000'000'000};
+constexpr IntegerRange sequence_range{1, 1'000'000'000};
+
+/// The degrees that, with data parallelism, share out the GPUs among them.
+constexpr std::array<const char*, 3> model_degrees{"tensor_parallel", "context_parallel", "pipeline_parallel"};
+
+int read_degree(YamlMap& map, const std::string& key, Defaults& defaults) {
+  return static_cast<int>(defaults.integer(map, key, degree_range, 1));
+}
+
+std::optional<int> find_degree(YamlMap& map, const std::string& key) {
+  const auto value = map.find(key);
+  return value ? std::optional(static_cast<int>(value->integer(degree_range))) : std::nullopt;
+}
+
+std::optional<bool> find_boolean(YamlMap& map, const std::string& key) {
+  const auto value = map.find(key);
+  return value ? std::optional(value->boolean()) : std::nullopt;
+}
+
+Precision precision_of(std::string_view name) {
+  const auto found = std::find(precision_names.begin(), precision_names.end(), name);
+  CHECK(found != precision_names.end(), "the vocabulary's precisions have an enumerator each");
+  return static_cast<Precision>(found - precision_names.begin());
+}
+
+// --- degrees and batch -------------------------------------------------------------------------------------------
+
+/// "tensor_parallel 8 x pipeline_parallel 3"
+std::string product_text(const std::vector<std::pair<std::string, std::int64_t>>& factors) {
+  std::string text;
+  for (const auto& [name, factor] : factors) {
+    if (!text.empty()) text += " x ";
+    text += fmt::format("{} {}", name, factor);
+  }
+  return text;
+}
+
+/// The largest of the stated degrees: the likeliest to be mistaken when they do not fit together.
+UserError error_at_largest_degree(YamlMap& map, const std::string& problem) {
+  const YamlNode* largest = nullptr;
+  std::int64_t size = 0;
+  for (const char* key : model_degrees) {
+    const auto value = map.find(key);
+    if (value && value->integer(degree_range) > size) {
+      largest = &value->node();
+      size = value->integer(degree_range);
+    }
+  }
+  return largest != nullptr ? error_at(*largest, problem) : map.error(problem);
+}
+
+/// GPUs of one model replica, at most one more than there are: degrees of 10^7 must not overflow.
+std::int64_t gpus_of_replica(const ParallelPlan& plan, std::int64_t gpus) {
+  std::int64_t product = 1;
+  for (const std::int64_t degree : {plan.tensor_parallel, plan.context_parallel, plan.pipeline_parallel}) {
+    if (product > gpus / degree) return gpus + 1;
+    product *= degree;
+  }
+  return product;
+}
+
+void read_data_parallel(YamlMap& map, ParallelPlan& plan, std::int64_t gpus, Defaults& defaults) {
+  const std::vector<std::pair<std::string, std::int64_t>> factors{{"tensor_parallel", plan.tensor_parallel},
+                                                                  {"context_parallel", plan.context_parallel},
+                                                                  {"pipeline_parallel", plan.pipeline_parallel}};
+  const std::int64_t replica = gpus_of_replica(plan, gpus);
+  const auto stated = map.find("data_parallel");
+  if (stated) {
+    plan.data_parallel = static_cast<int>(stated->integer(degree_range));
+    if (replica <= gpus && replica * plan.data_parallel == gpus) return;
+    throw stated->error(fmt::format("{} x data_parallel {} do not multiply to the cluster's {} GPUs",
+                                    product_text(factors), plan.data_parallel, gpus));
+  }
+  if (replica > gpus || gpus % replica != 0) {
+    throw error_at_largest_degree(map,
+                                  fmt::format("{} do not divide the cluster's {} GPUs", product_text(factors), gpus));
+  }
+  plan.data_parallel = static_cast<int>(gpus / replica);
+  defaults.take(map, "data_parallel", std::to_string(plan.data_parallel), "from the GPU count");
+}
+
+void read_batch(YamlMap& map, ParallelPlan& plan, Defaults& defaults) {
+  plan.microbatch = defaults.integer(map, "microbatch", batch_range, 1);
+  plan.sequence_length = map.require("sequence_length").integer(sequence_range);
+  const YamlValue batch = map.require("global_batch");
+  plan.global_batch = batch.integer(batch_range);
+  if (plan.global_batch % (plan.microbatch * plan.data_parallel) != 0) {
+    throw batch.error(fmt::format("{}.global_batch: {} sequences do not divide by microbatch {} x data_parallel {}",
+                                  map.path(), plan.global_batch, plan.microbatch, plan.data_parallel));
+  }
+}
+
+// --- pipeline ----------------------------------------------------------------------------------------------------
+
+std::string usual_schedule(const ParallelPlan& plan) {
+  if (plan.pipeline_parallel == 1) return "none";
+  return plan.virtual_stages == 1 ? "1f1b" : "interleaved-1f1b";
+}
+
+void read_schedule(YamlMap& map, ParallelPlan& plan, Defaults& defaults) {
+  plan.schedule = defaults.choice(map, "schedule", usual_schedule(plan));
+  if (plan.schedule == "none" && plan.pipeline_parallel > 1) {
+    throw map.require("schedule")
+        .error(fmt::format("schedule 'none' cannot run {} pipeline stages", plan.pipeline_parallel));
+  }
+}
+
+std::vector<int> read_stage_layers(const YamlValue& value, const ParallelPlan& plan, std::int64_t layers) {
+  std::vector<int> stages;
+  for (const YamlValue& item : value.list()) stages.push_back(static_cast<int>(item.integer({0, layers})));
+  const std::int64_t chunks = std::int64_t{plan.pipeline_parallel} * plan.virtual_stages;
+  if (static_cast<std::int64_t>(stages.size()) != chunks) {
+    throw value.error(fmt::format("{} has {} entries, but pipeline_parallel {} x virtual_stages {} make {} chunks",
+                                  value.path(), stages.size(), plan.pipeline_parallel, plan.virtual_stages, chunks));
+  }
+  const std::int64_t sum = std::accumulate(stages.begin(), stages.end(), std::int64_t{0});
+  if (sum != layers)
+    throw value.error(fmt::format("{} adds up to {} layers, the model has {}", value.path(), sum, layers));
+  return stages;
+}
+
+void read_layer_split(YamlMap& map, ParallelPlan& plan, std::int64_t layers) {
+  const auto value = map.find("layer_split");
+  if (!value) return;
+  if (value->is_list()) {
+    plan.layer_split = LayerSplit::given;
+    plan.stage_layers = read_stage_layers(*value, plan, layers);
+    return;
+  }
+  plan.layer_split =
+      *find_choice(map, "layer_split") == "even" ? LayerSplit::even : LayerSplit::embedding_and_loss_as_layers;
+}
+
+// --- the rest ----------------------------------------------------------------------------------------------------
+
+/// As written: which of them can be modelled is not for the reader to know.
+std::string read_recompute(YamlMap& map, Defaults& defaults) {
+  static const std::regex of_modules("selective-[a-z0-9-]+|full-[0-9]+-layers");
+  const auto value = map.find("recompute");
+  if (value && std::regex_match(value->text(), of_modules)) return value->text();
+  return defaults.choice(map, "recompute", "none");
+}
+
+void read_degrees(YamlMap& map, ParallelPlan& plan, Defaults& defaults) {
+  plan.tensor_parallel = read_degree(map, "tensor_parallel", defaults);
+  plan.sequence_parallel = defaults.boolean(map, "sequence_parallel", false);
+  plan.pipeline_parallel = read_degree(map, "pipeline_parallel", defaults);
+  plan.virtual_stages = read_degree(map, "virtual_stages", defaults);
+  plan.context_parallel = read_degree(map, "context_parallel", defaults);
+  plan.expert_parallel = read_degree(map, "expert_parallel", defaults);
+  plan.expert_tensor_parallel = find_degree(map, "expert_tensor_parallel");
+}
+
+void check_experts(YamlMap& map, const ParallelPlan& plan, const Architecture& model) {
+  if (plan.expert_parallel == 1 || model.moe) return;
+  throw map.require("expert_parallel")
+      .error(fmt::format("expert_parallel {} without experts in the model", plan.expert_parallel));
+}
+
+void read_sharding(YamlMap& map, ParallelPlan& plan, Defaults& defaults) {
+  plan.zero = static_cast<int>(defaults.integer(map, "zero", {0, 3}, 0));
+  plan.shard_group = find_degree(map, "shard_group");
+  plan.reshard_after_forward = find_boolean(map, "reshard_after_forward");
+}
+
+void read_numerics(YamlMap& map, ParallelPlan& plan, Defaults& defaults) {
+  plan.recompute = read_recompute(map, defaults);
+  plan.precision = precision_of(defaults.choice(map, "precision", "bf16"));
+  plan.grad_reduce_dtype = find_choice(map, "grad_reduce_dtype");
+  plan.optimizer = defaults.choice(map, "optimizer", "adam");
+  plan.cpu_offload = defaults.choice(map, "cpu_offload", "none");
+}
+
+}  // namespace
+
+ParallelPlan read_plan(const YamlValue& value, const Architecture& model, std::int64_t gpus, Defaults& defaults) {
+  YamlMap map(value, scenario_vocabulary("plan"));
+  ParallelPlan plan;
+  read_degrees(map, plan, defaults);
+  read_data_parallel(map, plan, gpus, defaults);
+  read_batch(map, plan, defaults);
+  read_schedule(map, plan, defaults);
+  read_layer_split(map, plan, model.layers);
+  read_sharding(map, plan, defaults);
+  read_numerics(map, plan, defaults);
+  check_experts(map, plan, model);
+  map.finish();
+  return plan;
+}
+
+void read_software_flags(YamlMap& map, ParallelPlan& plan) {
+  plan.flash_attention = find_boolean(map, "flash_attention");
+  plan.torch_compile = find_boolean(map, "torch_compile");
+  plan.fp8_recipe = find_choice(map, "fp8_recipe");
+  plan.overlap_grad_reduce = find_boolean(map, "overlap_grad_reduce");
+  plan.overlap_param_gather = find_boolean(map, "overlap_param_gather");
+  plan.overlap_tp = find_boolean(map, "overlap_tp");
+  plan.overlap_p2p = find_boolean(map, "overlap_p2p");
+  plan.overlap_ep = find_boolean(map, "overlap_ep");
+  plan.cuda_graphs = find_boolean(map, "cuda_graphs");
+}
+
+}  // namespace stepcast

@@ -1,0 +1,128 @@
+#include "simulator/input/preset_store.hpp"
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+
+#include <fmt/format.h>
+
+#include "simulator/input/input.hpp"
+
+namespace stepcast {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// A kind of preset: in `list`, in messages, in the data directory. In the order of PresetKind.
+struct KindText {
+  std::string_view plural;
+  std::string_view singular;
+  std::string_view folder;
+};
+constexpr std::array<KindText, 6> kinds{{{"models", "model", "models/presets"},
+                                         {"gpus", "GPU", "hardware_profiles/gpus"},
+                                         {"nodes", "node", "hardware_profiles/nodes"},
+                                         {"fabrics", "fabric", "hardware_profiles/fabrics"},
+                                         {"clusters", "cluster", "hardware_profiles/clusters"},
+                                         {"frameworks", "framework", "hardware_profiles/frameworks"}}};
+
+const KindText& text_of(PresetKind kind) { return kinds[static_cast<std::size_t>(kind)]; }
+
+bool is_path(const std::string& name) { return name.find('/') != std::string::npos || name.ends_with(".yaml"); }
+
+bool is_there(const fs::path& path) {
+  std::error_code ignored;
+  return fs::exists(path, ignored);
+}
+
+}  // namespace
+
+PresetKind preset_kind(const std::string& plural) {
+  std::vector<std::string> known;
+  for (std::size_t i = 0; i < kinds.size(); ++i) {
+    if (kinds[i].plural == plural) return static_cast<PresetKind>(i);
+    known.emplace_back(kinds[i].plural);
+  }
+  throw UserError(unknown_name("kind of preset", plural, known));
+}
+
+PresetStore::PresetStore() : PresetStore(stepcast::data_directory()) {}
+
+std::string PresetStore::stem(const YamlValue& name) {
+  const fs::path file = fs::path(name.text()).filename();
+  return file.extension() == ".yaml" ? file.stem().string() : file.string();  // gpt-6.7b has no extension .7b
+}
+
+std::vector<std::string> PresetStore::names(PresetKind kind) const {
+  std::vector<std::string> found;
+  std::error_code missing;
+  for (const auto& entry : fs::directory_iterator(fs::path(data_directory_) / text_of(kind).folder, missing)) {
+    if (entry.path().extension() == ".yaml") found.push_back(entry.path().stem().string());
+  }
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+std::string PresetStore::path_of(PresetKind kind, const YamlValue& value) const {
+  const std::string name = value.text();
+  if (!is_path(name)) {
+    const fs::path path = fs::path(data_directory_) / text_of(kind).folder / (name + ".yaml");
+    if (!name.empty() && is_there(path)) return path.string();
+    throw value.error(unknown_name(text_of(kind).singular, name, names(kind)));
+  }
+  const fs::path beside = fs::path(value.node().source->folder) / name;
+  if (is_there(beside)) return beside.string();
+  if (is_there(name)) return name;
+  throw value.error(fmt::format("there is no file {}", beside.string()));
+}
+
+const YamlNode& PresetStore::tree_at(PresetKind kind, const std::string& path, std::vector<std::string> chain) {
+  const auto known = trees_.find(path);
+  if (known != trees_.end()) return known->second;
+  const YamlNode root = load_yaml(path);
+  YamlMap{YamlValue(root, "")};  // whatever the kind, a preset is a map
+  chain.push_back(path);
+  return trees_.emplace(path, with_base(kind, root, chain)).first->second;
+}
+
+YamlNode PresetStore::with_base(PresetKind kind, const YamlNode& map, const std::vector<std::string>& chain) {
+  const YamlNode* extends = map.find("extends");
+  if (extends == nullptr || extends->kind == YamlNode::Kind::null) return map;
+  const YamlValue name(*extends, "extends");
+  const std::string path = path_of(kind, name);
+  if (std::find(chain.begin(), chain.end(), path) != chain.end()) throw name.error(stem(name) + " extends itself");
+  return extended(map, tree_at(kind, path, chain), stem(name));
+}
+
+const YamlNode& PresetStore::tree(PresetKind kind, const YamlValue& name) {
+  return tree_at(kind, path_of(kind, name), {});
+}
+
+template <class T>
+const T& PresetStore::cached(PresetKind kind, const YamlValue& name, std::map<std::string, T>& cache,
+                             T (*read)(const YamlNode&, const std::string&)) {
+  const std::string path = path_of(kind, name);
+  const auto known = cache.find(path);
+  if (known != cache.end()) return known->second;
+  return cache.emplace(path, read(tree_at(kind, path, {}), stem(name))).first->second;
+}
+
+const Gpu& PresetStore::gpu(const YamlValue& name) { return cached(PresetKind::gpu, name, gpus_, read_gpu); }
+const Node& PresetStore::node(const YamlValue& name) { return cached(PresetKind::node, name, nodes_, read_node); }
+const Fabric& PresetStore::fabric(const YamlValue& name) {
+  return cached(PresetKind::fabric, name, fabrics_, read_fabric);
+}
+const Framework& PresetStore::framework(const YamlValue& name) {
+  return cached(PresetKind::framework, name, frameworks_, read_framework);
+}
+
+std::vector<const Node*> PresetStore::nodes() {
+  std::vector<const Node*> all;
+  for (const std::string& name : names(PresetKind::node)) {
+    const YamlNode written = yaml_scalar(name);
+    all.push_back(&node(YamlValue(written, "node")));
+  }
+  return all;
+}
+
+}  // namespace stepcast

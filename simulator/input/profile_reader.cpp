@@ -1,0 +1,305 @@
+#include "simulator/input/profile_reader.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <map>
+#include <vector>
+
+#include <fmt/format.h>
+
+namespace stepcast {
+namespace {
+
+const std::vector<std::string> basis_names{"datasheet", "measured", "fitted", "estimated", "assumed"};
+const std::vector<std::string> launch_mode_names{"eager", "cuda_graph", "compiled"};
+const std::vector<std::string> pipeline_exchange_names{"blocking", "blocking_per_pair", "overlapped"};
+
+/// The enumerator at the place of the name in `names`.
+template <class Enum, class Names>
+Enum enumerator(const YamlValue& value, std::string_view kind, const Names& names) {
+  const std::vector<std::string> known(names.begin(), names.end());
+  const std::string name = value.choice(kind, known);
+  return static_cast<Enum>(std::find(known.begin(), known.end(), name) - known.begin());
+}
+
+// Readers of parts, below: declared here so that the templates between see them.
+void read(const YamlValue& value, GemmProfile& gemm);
+void read(const YamlValue& value, AttentionProfile::Kernel& kernel);
+void read(const YamlValue& value, AttentionProfile& attention);
+void read(const YamlValue& value, MemoryBoundProfile& memory_bound);
+void read(const YamlValue& value, LinkTier& tier);
+template <class T>
+void read(const YamlValue& value, std::map<Precision, T>& target);
+
+// --- one value ---------------------------------------------------------------------------------------------------
+
+template <int T, int B, int F, int J>
+void read(const YamlValue& value, Quantity<T, B, F, J>& target) {
+  target = value.quantity<Quantity<T, B, F, J>>();
+}
+void read(const YamlValue& value, double& target) { target = value.number({}); }
+void read(const YamlValue& value, int& target) {
+  target = static_cast<int>(value.integer({0, std::numeric_limits<int>::max()}));
+}
+void read(const YamlValue& value, bool& target) { target = value.boolean(); }
+void read(const YamlValue& value, std::string& target) { target = value.text(); }
+void read(const YamlValue& value, LaunchMode& target) {
+  target = enumerator<LaunchMode>(value, "launch mode", launch_mode_names);
+}
+[[maybe_unused]] void read(const YamlValue& value, PipelineExchange& target) {
+  target = enumerator<PipelineExchange>(value, "pipeline exchange", pipeline_exchange_names);
+}
+void read(const YamlValue& value, std::vector<GemmProfile::Tile>& target) {
+  constexpr IntegerRange tile_side{1, 4096};
+  for (const YamlValue& item : value.list()) {
+    const auto sides = item.list();
+    if (sides.size() != 2) throw item.must_be("[rows, columns]");
+    target.push_back({static_cast<int>(sides[0].integer(tile_side)), static_cast<int>(sides[1].integer(tile_side))});
+  }
+  if (target.empty()) throw value.must_be("a list of at least one [rows, columns]");
+}
+
+/// {value: ..., basis: ..., source: ...}
+template <class T>
+void read(const YamlValue& value, Sourced<T>& target) {
+  if (!value.is_map()) throw value.must_be("{value: ..., basis: ..., source: ...}");
+  YamlMap map(value);
+  read(map.require("value"), target.value);
+  target.basis = enumerator<Basis>(map.require("basis"), "basis", basis_names);
+  target.source = map.require("source").text();
+  map.finish();
+}
+
+// --- one field: add a line to a profile by calling this ------------------------------------------------------------
+
+template <class T>
+void field(YamlMap& map, const char* key, T& target) {
+  read(map.require(key), target);
+}
+
+/// A list that carries its source like any number, though the struct has no room for it.
+void field(YamlMap& map, const char* key, std::vector<GemmProfile::Tile>& target) {
+  Sourced<std::vector<GemmProfile::Tile>> tiles;
+  read(map.require(key), tiles);
+  target = std::move(tiles.value);
+}
+
+// --- parts of profiles -------------------------------------------------------------------------------------------
+
+void read(const YamlValue& value, GemmProfile& gemm) {
+  YamlMap map(value);
+  field(map, "tiles", gemm.tiles);
+  field(map, "peak_fraction", gemm.peak_fraction);
+  field(map, "tile_area_exponent", gemm.tile_area_exponent);
+  field(map, "prologue_k", gemm.prologue_k);
+  field(map, "wave_softness", gemm.wave_softness);
+  field(map, "memory_fraction", gemm.memory_fraction);
+  field(map, "epilogue_exposed", gemm.epilogue_exposed);
+  field(map, "fixed_time", gemm.fixed_time);
+  field(map, "nn_factor", gemm.nn_factor);
+  field(map, "nt_factor", gemm.nt_factor);
+  field(map, "sustained", gemm.sustained);
+  map.finish();
+}
+
+void read(const YamlValue& value, AttentionProfile::Kernel& kernel) {
+  YamlMap map(value);
+  field(map, "forward_fraction", kernel.forward_fraction);
+  field(map, "backward_fraction", kernel.backward_fraction);
+  field(map, "half_length", kernel.half_length);
+  field(map, "causal_half_length", kernel.causal_half_length);
+  field(map, "head_dim_64_factor", kernel.head_dim_64_factor);
+  field(map, "head_dim_256_factor", kernel.head_dim_256_factor);
+  map.finish();
+}
+
+void read(const YamlValue& value, MemoryBoundProfile& memory_bound) {
+  YamlMap map(value);
+  field(map, "bandwidth_fraction", memory_bound.bandwidth_fraction);
+  field(map, "ramp_time", memory_bound.ramp_time);
+  field(map, "floor_time", memory_bound.floor_time);
+  map.finish();
+}
+
+void read(const YamlValue& value, LinkTier& tier) {
+  YamlMap map(value);
+  field(map, "bandwidth", tier.bandwidth);
+  field(map, "efficiency", tier.efficiency);
+  field(map, "latency", tier.latency);
+  field(map, "launch", tier.launch);
+  field(map, "half_size", tier.half_size);
+  map.finish();
+}
+
+/// {bf16: ..., fp8: ...}
+template <class T>
+void read(const YamlValue& value, std::map<Precision, T>& target) {
+  YamlMap map(value);
+  for (const YamlValue& entry : map.values()) {
+    const YamlNode name = yaml_key(entry.node());
+    const auto precision = enumerator<Precision>(YamlValue(name, map.path()), "precision", precision_names);
+    read(entry, target[precision]);
+  }
+}
+
+void read(const YamlValue& value, AttentionProfile& attention) {
+  YamlMap map(value);
+  for (const YamlValue& entry : map.values()) read(entry, attention.kernels[entry.key()]);
+}
+
+// --- inheritance -------------------------------------------------------------------------------------------------
+
+bool is_sourced(const YamlNode& node) { return node.kind == YamlNode::Kind::map && node.find("value") != nullptr; }
+
+void set_text(YamlNode& map, const std::string& key, const YamlNode& like, const std::string& text) {
+  map.erase(key);
+  YamlNode entry = like;
+  entry.key = key;
+  entry.text = text;
+  map.children.push_back(std::move(entry));
+}
+
+/// Marks every number below as inherited.
+void remark(YamlNode& node, const YamlNode& basis, const std::string& why) {
+  if (is_sourced(node)) {
+    const YamlNode* source = node.find("source");
+    const std::string original = source != nullptr ? source->text : "";
+    set_text(node, "basis", basis, basis.text);
+    set_text(node, "source", basis, fmt::format("{}: {}", why, original));
+    return;
+  }
+  for (YamlNode& child : node.children) remark(child, basis, why);
+}
+
+void fill_in(YamlNode& map, YamlNode base) {
+  for (YamlNode& inherited : base.children) {
+    YamlNode* own = map.find(inherited.key);
+    if (own == nullptr) {
+      map.children.push_back(std::move(inherited));
+    } else if (own->kind == YamlNode::Kind::map && inherited.kind == YamlNode::Kind::map && !is_sourced(*own) &&
+               !is_sourced(inherited)) {
+      fill_in(*own, std::move(inherited));
+    }
+  }
+}
+
+}  // namespace
+
+YamlNode extended(const YamlNode& root, YamlNode base, const std::string& base_name) {
+  YamlNode result = root;
+  for (const char* key : {"extends", "basis_of_inherited", "inherited_source"}) result.erase(key);
+
+  YamlMap map(YamlValue(root, ""));
+  std::string why = "as " + base_name;
+  if (const auto text = map.find("inherited_source")) why = text->text();
+  if (const auto basis = map.find("basis_of_inherited")) {
+    basis->choice("basis", basis_names);
+    remark(base, basis->node(), why);
+  }
+  fill_in(result, std::move(base));
+  return result;
+}
+
+Gpu read_gpu(const YamlNode& root, const std::string& name) {
+  YamlMap map(YamlValue(root, ""));
+  Gpu gpu;
+  gpu.name = name;
+  field(map, "description", gpu.description);
+  field(map, "maker", gpu.maker);
+  field(map, "generation", gpu.generation);
+  field(map, "sms", gpu.sms);
+  field(map, "boost_clock", gpu.boost_clock);
+  field(map, "peak", gpu.peak);
+  field(map, "memory", gpu.memory);
+  field(map, "hbm_bandwidth", gpu.hbm_bandwidth);
+  field(map, "l2", gpu.l2);
+  field(map, "power_limit", gpu.power_limit);
+  field(map, "gemm", gpu.gemm);
+  field(map, "attention", gpu.attention);
+  field(map, "memory_bound", gpu.memory_bound);
+  field(map, "launch_gap", gpu.launch_gap);
+  field(map, "speed_spread", gpu.speed_spread);
+  field(map, "launch_spread", gpu.launch_spread);
+  field(map, "context_memory", gpu.context_memory);
+  map.finish();
+  return gpu;
+}
+
+Node read_node(const YamlNode& root, const std::string& name) {
+  YamlMap map(YamlValue(root, ""));
+  Node node;
+  node.name = name;
+  field(map, "description", node.description);
+  if (const auto gpu = map.find("gpu")) node.gpu = gpu->text();
+  field(map, "gpus", node.gpus);
+  field(map, "interconnect", node.interconnect);
+  field(map, "domain_gpus", node.domain_gpus);
+  field(map, "intra", node.intra);
+  field(map, "pcie_bandwidth", node.pcie_bandwidth);
+  map.finish();
+  return node;
+}
+
+Fabric read_fabric(const YamlNode& root, const std::string& name) {
+  YamlMap map(YamlValue(root, ""));
+  Fabric fabric;
+  fabric.name = name;
+  field(map, "description", fabric.description);
+  field(map, "kind", fabric.kind);
+  field(map, "nics_per_node", fabric.nics_per_node);
+  field(map, "nic", fabric.nic);
+  field(map, "topology", fabric.topology);
+  map.finish();
+  return fabric;
+}
+
+Framework read_framework(const YamlNode& root, const std::string& name) {
+  YamlMap map(YamlValue(root, ""));
+  Framework framework;
+  framework.name = name;
+  field(map, "description", framework.description);
+  field(map, "attention_kernel", framework.attention_kernel);
+  field(map, "flash_attention", framework.flash_attention);
+  field(map, "fused_softmax", framework.fused_softmax);
+  field(map, "skips_causal_blocks", framework.skips_causal_blocks);
+  field(map, "fused_bias_activation", framework.fused_bias_activation);
+  field(map, "fused_bias_dropout_add", framework.fused_bias_dropout_add);
+  field(map, "norm_forward_bytes", framework.norm_forward_bytes);
+  field(map, "norm_backward_bytes", framework.norm_backward_bytes);
+  field(map, "fused_rotary", framework.fused_rotary);
+  field(map, "separate_qkv", framework.separate_qkv);
+  field(map, "separate_gate", framework.separate_gate);
+  field(map, "gradient_accumulation_fusion", framework.gradient_accumulation_fusion);
+  field(map, "cross_entropy_bytes", framework.cross_entropy_bytes);
+  field(map, "cross_entropy_memory", framework.cross_entropy_memory);
+  field(map, "dropout", framework.dropout);
+  field(map, "grad_reduce_dtype", framework.grad_reduce_dtype);
+  field(map, "gradient_dtype", framework.gradient_dtype);
+  field(map, "overlap_grad_reduce", framework.overlap_grad_reduce);
+  field(map, "overlap_param_gather", framework.overlap_param_gather);
+  field(map, "overlap_tp", framework.overlap_tp);
+  field(map, "overlap_p2p", framework.overlap_p2p);
+  field(map, "tp_overlap_exposed", framework.tp_overlap_exposed);
+  field(map, "p2p_overlap_exposed", framework.p2p_overlap_exposed);
+  field(map, "overlap_tp_backward", framework.overlap_tp_backward);
+  field(map, "p2p_scatter_gather", framework.p2p_scatter_gather);
+  field(map, "p2p_blocking_interleaved", framework.p2p_blocking_interleaved);
+  field(map, "p2p_sync", framework.p2p_sync);
+  field(map, "launch_mode", framework.launch_mode);
+  field(map, "host_time_per_layer_forward", framework.host_time_per_layer_forward);
+  field(map, "host_time_per_layer_backward", framework.host_time_per_layer_backward);
+  field(map, "host_time_per_step", framework.host_time_per_step);
+  field(map, "recompute_stops_early", framework.recompute_stops_early);
+  field(map, "vocab_multiple", framework.vocab_multiple);
+  field(map, "vocab_multiple_times_tp", framework.vocab_multiple_times_tp);
+  field(map, "optimizer_bytes", framework.optimizer_bytes);
+  field(map, "gradient_clip_bytes", framework.gradient_clip_bytes);
+  field(map, "gradient_clear_bytes", framework.gradient_clear_bytes);
+  field(map, "gradient_scale_bytes", framework.gradient_scale_bytes);
+  field(map, "communicator_memory", framework.communicator_memory);
+  field(map, "fragmentation", framework.fragmentation);
+  map.finish();
+  return framework;
+}
+
+}  // namespace stepcast

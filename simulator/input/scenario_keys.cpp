@@ -1,0 +1,229 @@
+#include "simulator/input/scenario_keys.hpp"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "simulator/base/error.hpp"
+#include "simulator/input/input.hpp"
+
+namespace stepcast {
+namespace {
+
+const std::string whole = "whole number";
+const std::string flag = "true | false";
+const std::string required = "required";
+const std::string none = "none";
+const std::string framework_default = "the framework's";
+
+const std::vector<std::string> reduce_dtypes{"fp32", "bf16", "fp16"};
+
+}  // namespace
+
+const std::vector<ScenarioKey>& scenario_keys() {
+  static const std::vector<ScenarioKey> keys{
+      // section, key, value, fallback, meaning, choices
+      {"", "name", "text", "the file's name", "what the report is headed with"},
+      {"", "model", "preset | path | map", required, "what is trained; a map may extend a preset"},
+      {"", "cluster", "preset | path | map", required, "what it is trained on; a map may extend a preset"},
+      {"", "plan", "map", required, "how it is spread"},
+      {"", "framework", "preset | path | map", "megatron-core", "what the software fuses, overlaps and launches"},
+      {"",
+       "flops_convention",
+       "",
+       "full-attention",
+       "how the source of a measurement counts FLOPs",
+       {"megatron-full-recompute", "megatron-full-attention", "megatron-causal", "full-attention", "causal-half",
+        "hfu-full", "6nd", "palm", "unknown"}},
+      {"", "faults", "", none, "slow or failed nodes and links: not modelled yet"},
+      {"", "jitter", "", none, "not modelled yet: see predict --jitter"},
+      {"", "executor", "", none, "not modelled yet: see predict --executor"},
+      {"", "seed", "", none, "not modelled yet: see predict --seed"},
+      {"", "price", "", none, "not modelled yet"},
+      {"", "id", "[a-z0-9.-]", "the file's name", "of a reference run, unique over all files"},
+      {"", "source", "map", none, "where a reference run comes from"},
+      {"", "confidence", "", "exact", "whether the source states every field", {"exact", "inferred"}},
+      {"", "suspect", "text", none, "why the run is doubted: reported apart, never fitted to"},
+      {"", "inferred", "list of keys", "[]", "fields that the source does not state"},
+      {"", "measured", "map", none, "what was measured"},
+      {"", "notes", "text", none, "for the reader"},
+
+      {"model", "extends", "preset | path", none, "a model that has the keys which are not given here"},
+      {"model", "name", "text", "the preset's", "for the report"},
+      {"model", "description", "text", none, "of a preset, for `stepcast list`"},
+      {"model", "source", "text", none, "of a preset"},
+      {"model", "published_parameters", "number", none, "of a preset, for the tests"},
+      {"model", "hf", "path", none, "a Hugging Face config.json: not supported yet"},
+      {"model", "layers", whole, required, ""},
+      {"model", "hidden", whole, required, "width of the residual stream"},
+      {"model", "heads", whole, required, "attention heads"},
+      {"model", "kv_heads", whole, "heads", "fewer than heads: grouped-query attention"},
+      {"model", "head_dim", whole, "hidden / heads", ""},
+      {"model", "ffn", whole, "none: every layer is routed", "width of the MLP; of one gate when gated"},
+      {"model", "vocab", whole, required, "before a framework's padding"},
+      {"model", "max_positions", whole, "sequence_length", "rows of a learned position table"},
+      {"model", "norm", "", "layernorm", "", {"layernorm", "rmsnorm"}},
+      {"model", "activation", "", "gelu; swiglu with rmsnorm", "", {"gelu", "relu", "swiglu", "geglu", "squared_relu"}},
+      {"model", "position", "", "learned; rope with rmsnorm", "", {"learned", "rope", "alibi", "none"}},
+      {"model", "bias", flag, "true; false with rmsnorm", "linear layers have biases"},
+      {"model", "qkv_bias", flag, "false", "query, key and value alone have biases"},
+      {"model", "tied_embeddings", flag, "true; false with rmsnorm", "the head shares the input embedding"},
+      {"model", "parallel_block", flag, "false", "attention and MLP side by side"},
+      {"model", "embedding_norm", flag, "false", "a norm right after the embedding"},
+      {"model", "dropout", "0 to 1", framework_default, ""},
+      {"model", "attention_window", whole, none, "sliding window in tokens"},
+      {"model", "moe", "map", none, "mixture of experts"},
+      {"model", "mla", "map", none, "latent attention"},
+
+      {"model.moe", "experts", whole, required, "of one layer"},
+      {"model.moe", "top_k", whole, required, "experts that a token visits"},
+      {"model.moe", "expert_ffn", whole, required, "width of one expert, of one gate when gated"},
+      {"model.moe", "shared_experts", whole, "0", "experts that every token visits"},
+      {"model.moe", "shared_ffn", whole, "shared_experts x expert_ffn", "their width in all"},
+      {"model.moe", "moe_layers", whole, "layers", "the others are dense"},
+      {"model.moe", "capacity_factor", "number", "none: dropless", "tokens that an expert takes, of its even share"},
+
+      {"model.mla", "q_lora_rank", whole, "none: full rank", ""},
+      {"model.mla", "kv_lora_rank", whole, required, ""},
+      {"model.mla", "qk_nope_head_dim", whole, required, ""},
+      {"model.mla", "qk_rope_head_dim", whole, required, ""},
+      {"model.mla", "v_head_dim", whole, required, ""},
+
+      {"cluster", "extends", "preset | path", none, "a cluster that has the keys which are not given here"},
+      {"cluster", "description", "text", none, "of a preset, for `stepcast list`"},
+      {"cluster", "source", "text", none, "of a preset"},
+      {"cluster", "node", "preset | path", "the usual one of the GPU", "one server"},
+      {"cluster", "nodes", whole, "gpus / gpus_per_node", ""},
+      {"cluster", "gpu", "preset | path", "the node's", ""},
+      {"cluster", "gpus", whole, "nodes x gpus_per_node", "in all"},
+      {"cluster", "gpus_per_node", whole, "all of the node's", "GPUs of a node that the run uses"},
+      {"cluster", "fabric", "preset | path | unknown", "usual with that GPU", "the network between nodes"},
+
+      {"plan", "tensor_parallel", whole, "1", ""},
+      {"plan", "sequence_parallel", flag, "false", "norms and dropout split along the sequence"},
+      {"plan", "pipeline_parallel", whole, "1", ""},
+      {"plan", "virtual_stages", whole, "1", "model chunks per pipeline rank"},
+      {"plan",
+       "layer_split",
+       "list of layers per chunk",
+       "even if it divides; else embedding-and-loss-as-layers; else nearest to even",
+       "layers of each chunk",
+       {"even", "embedding-and-loss-as-layers"}},
+      {"plan",
+       "schedule",
+       "",
+       "none; 1f1b with stages; interleaved-1f1b with virtual stages",
+       "order of passes in the pipeline",
+       {"none", "gpipe", "1f1b", "interleaved-1f1b", "zb-h1", "zb-1p", "zb-2p", "zb-v", "dualpipe"}},
+      {"plan", "data_parallel", whole, "what the other degrees leave of the GPUs", "replicas"},
+      {"plan", "context_parallel", whole, "1", ""},
+      {"plan", "expert_parallel", whole, "1", ""},
+      {"plan", "expert_tensor_parallel", whole, framework_default, ""},
+      {"plan", "microbatch", whole, "1", "sequences per microbatch and replica"},
+      {"plan", "global_batch", whole, required, "sequences per step"},
+      {"plan", "sequence_length", whole, required, "tokens"},
+      {"plan", "zero", "0 to 3", "0", "1 optimizer sharded, 2 and gradients, 3 and parameters (FSDP)"},
+      {"plan", "shard_group", whole, "all replicas", "GPUs per shard group when sharding is hybrid"},
+      {"plan", "reshard_after_forward", flag, framework_default, "FSDP: gather parameters again for the backward"},
+      {"plan",
+       "recompute",
+       "selective-<modules> | full-<n>-layers",
+       "none",
+       "what the backward computes again; selective: the attention core",
+       {"none", "selective", "full", "selective-op", "save-dot-only", "save-qkv-out-proj", "every-other-layer",
+        "selective-layer", "minimal-flash"}},
+      {"plan",
+       "precision",
+       "",
+       "bf16",
+       "fp8: linear layers fp8, the rest bf16",
+       {"fp32", "tf32", "fp16", "bf16", "fp8"}},
+      {"plan", "grad_reduce_dtype", "", framework_default, "of the gradient reduction", reduce_dtypes},
+      {"plan", "optimizer", "", "adam", "", {"adam"}},
+      {"plan", "cpu_offload", "", "none", "", {"none", "optimizer", "all"}},
+
+      {"framework", "name", "preset | path", "megatron-core", ""},
+      {"framework", "version", "text", none, "for the report"},
+      {"framework", "flash_attention", flag, framework_default, ""},
+      {"framework", "torch_compile", flag, framework_default, ""},
+      {"framework",
+       "fp8_recipe",
+       "",
+       framework_default,
+       "",
+       {"delayed", "current", "tensorwise", "rowwise", "blockwise"}},
+      {"framework", "overlap_grad_reduce", flag, framework_default, ""},
+      {"framework", "overlap_param_gather", flag, framework_default, ""},
+      {"framework", "overlap_tp", flag, framework_default, "tensor-parallel communication under GEMMs"},
+      {"framework", "overlap_p2p", flag, framework_default, "pipeline transfers under compute"},
+      {"framework", "overlap_ep", flag, framework_default, "expert all-to-all under compute"},
+      {"framework", "cuda_graphs", flag, framework_default, ""},
+
+      {"source", "title", "text", required, ""},
+      {"source", "where", "text", none, "table, figure or line"},
+
+      {"measured", "step_time_s", "number", none, ""},
+      {"measured",
+       "step_time_from",
+       "",
+       none,
+       "what step_time_s was computed from",
+       {"published", "tokens_per_s", "tflops", "mfu"}},
+      {"measured", "tokens_per_s_per_gpu", "number", none, "as published"},
+      {"measured", "tflops_per_gpu", "number", none, "as published"},
+      {"measured", "mfu", "fraction", none, "as published"},
+      {"measured", "hfu", "fraction", none, "as published"},
+      {"measured", "memory_gib", "number", none, "peak per GPU"},
+      {"measured", "memory_kind", "", none, "", {"allocated", "active", "reserved", "nvidia-smi"}},
+      {"measured", "out_of_memory", flag, "false", "published as out of memory"},
+  };
+  return keys;
+}
+
+std::vector<std::string> scenario_vocabulary(std::string_view section) {
+  std::vector<std::string> vocabulary;
+  for (const ScenarioKey& key : scenario_keys()) {
+    if (key.section == section) vocabulary.push_back(key.key);
+  }
+  return vocabulary;
+}
+
+const std::vector<std::string>& scenario_choices(std::string_view section, std::string_view key) {
+  const auto& keys = scenario_keys();
+  const auto found = std::find_if(keys.begin(), keys.end(),
+                                  [&](const ScenarioKey& k) { return k.section == section && k.key == key; });
+  CHECK(found != keys.end(), "choices are asked for keys of the vocabulary");
+  return found->choices;
+}
+
+namespace {
+
+std::string accepted_value(const ScenarioKey& key) {
+  std::string text = fmt::format("{}", fmt::join(key.choices, " | "));
+  if (!text.empty() && !key.value.empty()) text += " | ";
+  return text + key.value;
+}
+
+/// "  tensor_parallel: whole number" and, below, its default and meaning.
+std::string help_entry(const ScenarioKey& key) {
+  std::string text = fmt::format("  {}: {}\n", key.key, accepted_value(key));
+  const std::string when_absent = key.fallback == required ? required : "default " + key.fallback;
+  text += fmt::format("      {}{}{}\n", when_absent, key.meaning.empty() ? "" : "; ", key.meaning);
+  return text;
+}
+
+}  // namespace
+
+std::string scenario_help() {
+  std::string text =
+      "A scenario is a YAML map; null is as good as absent. Units are part of a value ('4 us', '200 Gb/s').\n";
+  std::string section = "nothing yet";
+  for (const ScenarioKey& key : scenario_keys()) {
+    if (key.section != section) text += key.section.empty() ? "\nscenario\n" : fmt::format("\n{}\n", key.section);
+    section = key.section;
+    text += help_entry(key);
+  }
+  return text;
+}
+
+}  // namespace stepcast

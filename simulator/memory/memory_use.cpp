@@ -1,0 +1,63 @@
+#include "simulator/memory/memory_use.hpp"
+
+#include <algorithm>
+
+namespace stepcast {
+
+StateBytes adam_state_bytes(Precision precision, bool gradients_fp32, int zero, double data_ranks) {
+  const bool wide = precision == Precision::fp32 || precision == Precision::tf32;
+  StateBytes bytes;
+  bytes.parameters = wide ? 4 : 2;
+  bytes.gradients = wide || gradients_fp32 ? 4 : 2;
+  bytes.optimizer = wide ? 8 : gradients_fp32 ? 12 : 16;
+  if (zero >= 1) bytes.optimizer /= data_ranks;
+  if (zero >= 2) bytes.gradients /= data_ranks;
+  if (zero >= 3) bytes.parameters /= data_ranks;
+  return bytes;
+}
+
+namespace {
+
+/// Groups of more than one rank that a GPU belongs to: each has a communicator with its own buffers.
+int communicators(const ParallelPlan& plan) {
+  return (plan.tensor_parallel > 1) + (plan.data_parallel * plan.context_parallel > 1) + (plan.pipeline_parallel > 1) +
+         (plan.context_parallel > 1) + (plan.expert_parallel > 1);
+}
+
+Bytes activation_bytes(const ShardedModel& model, const std::vector<ChunkContents>& chunks, std::int64_t in_flight) {
+  const double v = static_cast<double>(chunks.size());
+  Bytes layers, ends, working;
+  for (const ChunkContents& chunk : chunks) {
+    for (const auto& [kind, count] : chunk.layers) {
+      const LocalBlock& layer = model.kinds[static_cast<std::size_t>(kind)];
+      layers += layer.saved * count;
+      working = std::max(working, layer.working);
+    }
+    // The first chunk is in flight as often as its share; the loss runs backward right after forward.
+    if (chunk.embedding) ends += model.embedding.saved * (static_cast<double>(in_flight) / v);
+    if (chunk.head) ends += model.head.saved;
+  }
+  return layers / v * static_cast<double>(in_flight) + ends + working;
+}
+
+}  // namespace
+
+MemoryUse stage_memory(const ShardedModel& model, int stage, const ParallelPlan& plan, const Framework& framework,
+                       const Gpu& gpu, std::int64_t chunks_in_flight, Bytes boundary) {
+  const double parameters = model.parameters(stage);
+  const double data_ranks = static_cast<double>(plan.data_parallel) * plan.context_parallel;
+  const StateBytes states =
+      adam_state_bytes(plan.precision, *framework.gradient_dtype == "fp32", plan.zero, data_ranks);
+  MemoryUse use;
+  use.parameters = Bytes(states.parameters * parameters);
+  use.gradients = Bytes(states.gradients * parameters);
+  use.optimizer = Bytes(states.optimizer * parameters);
+  use.activations = activation_bytes(model, model.stages[static_cast<std::size_t>(stage)], chunks_in_flight);
+  const double exchanged = plan.pipeline_parallel > 1 ? 4 : 0;   // sent and received, forward and backward
+  use.buffers = *framework.communicator_memory * communicators(plan) + boundary * exchanged;
+  use.other = *gpu.context_memory;
+  use.capacity = *gpu.memory;
+  return use;
+}
+
+}  // namespace stepcast

@@ -1,0 +1,456 @@
+#include "simulator/parallelism/block_builder.hpp"
+
+#include <algorithm>
+
+namespace stepcast {
+
+BlockBuilder::BlockBuilder(const Block& block, double hidden, const Sharding& sharding, bool recomputed)
+    : block_(block),
+      h_(hidden),
+      s_(sharding),
+      framework_(*sharding.framework),
+      recomputed_(recomputed),
+      t_(sharding.tensor),
+      T_(sharding.tokens),
+      T_sp_(sharding.stored_tokens()),
+      e_(sharding.element) {}
+
+LocalBlock BlockBuilder::build() {
+  LocalBlock local;
+  for (const ModelOp& op : block_.ops) forward(op, Pass::forward, local.forward);
+  pending_ = -1;
+  if (recomputed_ && s_.recompute == Recompute::full) recompute_forward(local.backward);
+  for (auto op = block_.ops.rbegin(); op != block_.ops.rend(); ++op) {
+    std::visit([&](const auto& what) { backward(what, op->name, local.backward); }, op->what);
+  }
+  account_memory(local);
+  return local;
+}
+
+// --- emission ---------------------------------------------------------------------------------------------------
+
+void BlockBuilder::push(OpList& ops, LocalOp op) {
+  if (pending_ >= 0 && ops[static_cast<std::size_t>(pending_)].lane != op.lane) {
+    op.after = pending_;
+    pending_ = -1;
+  }
+  ops.push_back(op);
+}
+
+void BlockBuilder::kernel(OpList& ops, std::string_view name, Pass pass, Gemm gemm) {
+  push(ops, {.name = name, .pass = pass, .work = gemm});
+}
+
+void BlockBuilder::memory(OpList& ops, std::string_view name, Pass pass, double bytes, double kernels) {
+  push(ops, {.name = name, .pass = pass, .work = MemoryBound{Bytes(bytes), kernels}});
+}
+
+void BlockBuilder::blocking(OpList& ops, std::string_view name, Pass pass, CollectiveKind kind, double bytes,
+                            bool overlappable) {
+  if (s_.tensor == 1) return;
+  const int producer = static_cast<int>(ops.size()) - 1;
+  ops.push_back({.name = name,
+                 .pass = pass,
+                 .work = Collective{kind, GroupKind::tensor, Bytes(bytes), overlappable ? s_.tp_exposed : 1.0},
+                 .lane = Lane::comm,
+                 .after = producer});
+  await(static_cast<int>(ops.size()) - 1);
+}
+
+int BlockBuilder::background(OpList& ops, std::string_view name, Pass pass, CollectiveKind kind, double bytes) {
+  const int producer = static_cast<int>(ops.size()) - 1;
+  ops.push_back({.name = name,
+                 .pass = pass,
+                 .work = Collective{kind, GroupKind::tensor, Bytes(bytes)},
+                 .lane = Lane::comm,
+                 .after = producer});
+  return static_cast<int>(ops.size()) - 1;
+}
+
+/// fp8 casts: Transformer Engine reads the 16-bit tensor and writes it and its transpose in fp8; weights are cast once
+/// a step and kept.
+void BlockBuilder::quantise(OpList& ops, Pass pass, double tensor_elements, double weight_elements) {
+  if (s_.precision != Precision::fp8) return;
+  memory(ops, "fp8_cast", pass, 4 * tensor_elements + 4 * weight_elements / s_.microbatches);
+}
+
+// --- forward ----------------------------------------------------------------------------------------------------
+
+void BlockBuilder::forward(const ModelOp& op, Pass pass, OpList& ops) {
+  std::visit([&](const auto& what) { forward(what, op.name, pass, ops); }, op.what);
+}
+
+void BlockBuilder::forward(const NormOp&, std::string_view name, Pass pass, OpList& ops) {
+  memory(ops, name, pass, framework_.norm_forward_bytes * (e_ / 2) * T_sp_ * h_);
+}
+
+std::vector<double> BlockBuilder::local_outputs(const LinearOp& linear) const {
+  const double split = linear.split == TensorSplit::column ? t_ : 1;
+  const bool separate = linear.parts.size() == 3   ? *framework_.separate_qkv
+                        : linear.parts.size() == 2 ? *framework_.separate_gate
+                                                   : false;
+  if (!separate) return {static_cast<double>(linear.out) / split};
+  std::vector<double> outs;
+  for (std::int64_t part : linear.parts) outs.push_back(static_cast<double>(part) / split);
+  return outs;
+}
+
+void BlockBuilder::forward(const LinearOp& linear, std::string_view name, Pass pass, OpList& ops) {
+  const double in = static_cast<double>(linear.in);
+  const bool column = linear.split == TensorSplit::column;
+  const double k = column ? in : in / t_;
+  if (column && linear.starts_region && s_.sequence_parallel) {
+    blocking(ops, "all_gather_input", pass, CollectiveKind::all_gather, e_ * T_ * in, true);
+  }
+  quantise(ops, pass, T_ * k, in * static_cast<double>(linear.out) / t_);
+  for (double n : local_outputs(linear)) {
+    kernel(ops, name, pass, {.m = T_, .n = n, .k = k, .precision = linear_precision(), .layout = Layout::tn});
+  }
+  if (!column && linear.ends_region) {
+    const auto kind = s_.sequence_parallel ? CollectiveKind::reduce_scatter : CollectiveKind::all_reduce;
+    blocking(ops, s_.sequence_parallel ? "reduce_scatter_output" : "all_reduce_output", pass, kind,
+             e_ * T_ * static_cast<double>(linear.out), true);
+  }
+}
+
+void BlockBuilder::forward(const RotaryOp& rotary, std::string_view name, Pass pass, OpList& ops) {
+  const double width = static_cast<double>((rotary.heads + rotary.kv_heads) * rotary.head_dim) / t_;
+  memory(ops, name, pass, 2 * e_ * T_ * width, *framework_.fused_rotary ? 1 : 4);
+}
+
+namespace {
+
+/// Scores of one microbatch on one rank: [b, a/t, s, s].
+double score_elements(const CoreAttentionOp& attention, const Sharding& s) {
+  return s.sequences * static_cast<double>(attention.heads) / s.tensor * s.sequence_length * s.sequence_length;
+}
+
+AttentionKernel fused_attention(const CoreAttentionOp& attention, const Sharding& s, bool backward) {
+  return {.sequences = s.sequences,
+          .heads = static_cast<double>(attention.heads) / s.tensor,
+          .kv_heads = std::max(1.0, static_cast<double>(attention.kv_heads) / s.tensor),
+          .query_length = s.sequence_length,
+          .key_length = s.sequence_length,
+          .head_dim_qk = static_cast<double>(attention.head_dim),
+          .head_dim_v = static_cast<double>(attention.head_dim),
+          .window = static_cast<double>(attention.window),
+          .backward = backward,
+          .skips_masked = *s.framework->skips_causal_blocks,
+          .kernel = s.attention_kernel,
+          .precision = s.precision == Precision::fp8 ? Precision::bf16 : s.precision};
+}
+
+}  // namespace
+
+void BlockBuilder::forward(const CoreAttentionOp& attention, std::string_view name, Pass pass, OpList& ops) {
+  if (s_.flash_attention) {
+    push(ops, {.name = name, .pass = pass, .work = fused_attention(attention, s_, false)});
+    return;
+  }
+  // Unfused: S = Q K^T, softmax (scaled and masked), dropout, P V; scores live in HBM.
+  const double scores = score_elements(attention, s_);
+  const double batch = s_.sequences * static_cast<double>(attention.heads) / t_;
+  const double s = s_.sequence_length;
+  const double d = static_cast<double>(attention.head_dim);
+  kernel(ops, "attention_scores", pass, {.m = s, .n = s, .k = d, .batch = batch, .precision = wide_precision()});
+  const bool fused = *framework_.fused_softmax && !attention.alibi;
+  // Fused: one read, one write. Unfused: scale, mask and softmax are kernels of their own (two more reads and writes).
+  memory(ops, "attention_softmax", pass, (fused ? 2 : 6) * e_ * scores, fused ? 1 : 3);
+  if (attention.dropout > 0) memory(ops, "attention_dropout", pass, (2 * e_ + 1) * scores);
+  kernel(ops, "attention_context", pass, {.m = s, .n = d, .k = s, .batch = batch, .precision = wide_precision()});
+  // Heads and tokens change places before the projection: [b, a/t, s, d] -> [s, b, a d / t].
+  memory(ops, "attention_transpose", pass, 2 * e_ * T_ * static_cast<double>(attention.heads) * d / t_);
+}
+
+void BlockBuilder::forward(const ActivationOp& activation, std::string_view name, Pass pass, OpList& ops) {
+  const bool gated = activation.kind == Activation::swiglu || activation.kind == Activation::geglu;
+  const double elements = T_ * static_cast<double>(activation.width) / t_;
+  const double tensors = gated ? 3 : 2;   // gate and up in, product out; or one in, one out
+  const bool fused = *framework_.fused_bias_activation;
+  const double extra = fused ? 0 : (activation.bias ? 2 : 0) + (gated ? 2 : 0);   // bias, and the gate's own kernel
+  memory(ops, name, pass, (tensors + extra) * e_ * elements, fused ? 1 : 2);
+}
+
+void BlockBuilder::forward(const ResidualOp& residual, std::string_view name, Pass pass, OpList& ops) {
+  const double elements = T_sp_ * h_;
+  const double mask = residual.dropout > 0 ? 1 : 0;
+  double tensors = 3;   // y and x in, sum out
+  double kernels = 1;
+  if (!*framework_.fused_bias_dropout_add) {
+    tensors += (residual.bias ? 2 : 0) + (mask > 0 ? 2 : 0);
+    kernels += (residual.bias ? 1 : 0) + mask;
+  }
+  memory(ops, name, pass, (tensors * e_ + mask) * elements, kernels);
+}
+
+void BlockBuilder::forward(const EmbeddingOp& embedding, std::string_view name, Pass pass, OpList& ops) {
+  // Gather rows, zero the rows of other ranks; every tensor-parallel rank sees the whole sequence.
+  memory(ops, name, pass, (t_ > 1 ? 4 : 2) * e_ * T_ * h_, t_ > 1 ? 3 : 1);
+  if (t_ > 1) {
+    blocking(ops, s_.sequence_parallel ? "reduce_scatter_embedding" : "all_reduce_embedding", pass,
+             s_.sequence_parallel ? CollectiveKind::reduce_scatter : CollectiveKind::all_reduce, e_ * T_ * h_, false);
+  }
+  if (embedding.positions > 0) memory(ops, "position_embedding", pass, 3 * e_ * T_sp_ * h_);
+  if (embedding.norm) memory(ops, "embedding_norm", pass, framework_.norm_forward_bytes * (e_ / 2) * T_sp_ * h_);
+  if (embedding.dropout > 0) memory(ops, "embedding_dropout", pass, (2 * e_ + 1) * T_sp_ * h_);
+}
+
+void BlockBuilder::forward(const LmHeadOp& head, std::string_view name, Pass pass, OpList& ops) {
+  if (s_.sequence_parallel) {
+    blocking(ops, "all_gather_input", pass, CollectiveKind::all_gather, e_ * T_ * h_, false);
+  }
+  kernel(ops, name, pass,
+         {.m = T_, .n = static_cast<double>(head.vocab) / t_, .k = h_, .precision = wide_precision(), .layout = Layout::tn});
+}
+
+namespace {
+/// Of the bytes per logit, the share that the forward pass of an unfused vocabulary-parallel cross-entropy moves:
+/// fp32 upcast, max, subtract, exp, sum, divide 38; backward multiply and cast 14 (Megatron-LM cross_entropy.py).
+constexpr double cross_entropy_forward_share = 38.0 / 52.0;
+}  // namespace
+
+void BlockBuilder::forward(const CrossEntropyOp& loss, std::string_view name, Pass pass, OpList& ops) {
+  const double logits = T_ * static_cast<double>(loss.vocab) / t_;
+  memory(ops, name, pass, framework_.cross_entropy_bytes * cross_entropy_forward_share * logits, 6);
+  for (int i = 0; i < 3; ++i) {   // max, predicted logit, sum of exponentials: one fp32 a token
+    blocking(ops, "all_reduce_loss", pass, CollectiveKind::all_reduce, 4 * T_, false);
+  }
+}
+
+// --- backward ---------------------------------------------------------------------------------------------------
+
+void BlockBuilder::recompute_forward(OpList& ops) {
+  // A non-reentrant checkpoint stops when the last saved tensor is there: the block's final linear and what follows it
+  // are not run again. Megatron's own checkpoint runs all.
+  std::size_t count = block_.ops.size();
+  if (*framework_.recompute_stops_early) {
+    while (count > 0 && !std::holds_alternative<LinearOp>(block_.ops[count - 1].what)) --count;
+    if (count > 0) --count;
+  }
+  for (std::size_t i = 0; i < count; ++i) forward(block_.ops[i], Pass::recompute, ops);
+}
+
+void BlockBuilder::backward(const NormOp&, std::string_view name, OpList& ops) {
+  memory(ops, name, Pass::backward_input, framework_.norm_backward_bytes * (e_ / 2) * T_sp_ * h_, 2);
+}
+
+/// dW [rows, columns] of a local weight from T tokens, and its accumulation over microbatches.
+void BlockBuilder::weight_gradient(OpList& ops, std::string_view name, double rows, double columns) {
+  const bool fused = *framework_.gradient_accumulation_fusion;
+  kernel(ops, name, Pass::backward_weight,
+         {.m = rows, .n = columns, .k = T_, .precision = linear_precision(), .layout = Layout::nt, .accumulate_fp32 = fused});
+  if (!fused && (s_.microbatches > 1 || *framework_.gradient_dtype == "fp32")) {
+    // main_grad += dW: read dW, read and write the sum.
+    const double sum = *framework_.gradient_dtype == "fp32" ? 4 : e_;
+    memory(ops, "gradient_accumulate", Pass::backward_weight, (e_ + 2 * sum) * rows * columns);
+  }
+}
+
+void BlockBuilder::linear_backward(OpList& ops, std::string_view name, double in, const std::vector<double>& outs,
+                                   TensorSplit split, bool bias, bool starts_region) {
+  const bool column = split == TensorSplit::column;
+  double out = 0;
+  for (double n : outs) out += n;
+  quantise(ops, Pass::backward_input, T_ * out, 0);
+
+  // Input gradient, with the re-gather of the saved input beside it.
+  int gathered = -1;
+  const bool region = column && starts_region && t_ > 1;
+  if (region && s_.sequence_parallel) {
+    gathered = background(ops, "all_gather_input", Pass::backward_weight, CollectiveKind::all_gather, e_ * T_ * in);
+  }
+  for (double n : outs) {
+    kernel(ops, name, Pass::backward_input,
+           {.m = T_, .n = in, .k = n, .precision = linear_precision(), .layout = Layout::nn});
+  }
+  if (outs.size() > 1) {   // the partial input gradients of separate GEMMs are summed
+    memory(ops, "gradient_sum", Pass::backward_input, 3 * e_ * T_ * in * static_cast<double>(outs.size() - 1),
+           static_cast<double>(outs.size() - 1));
+  }
+
+  // Its reduction, beside the weight gradient when the framework overlaps it.
+  int reduced = -1;
+  if (region) {
+    const auto kind = s_.sequence_parallel ? CollectiveKind::reduce_scatter : CollectiveKind::all_reduce;
+    const std::string_view reduction =
+        s_.sequence_parallel ? "reduce_scatter_input_gradient" : "all_reduce_input_gradient";
+    if (*framework_.overlap_tp_backward) {
+      reduced = background(ops, reduction, Pass::backward_input, kind, e_ * T_ * in);
+    } else {
+      blocking(ops, reduction, Pass::backward_input, kind, e_ * T_ * in, false);
+    }
+  }
+
+  if (gathered >= 0) await(gathered);
+  for (double n : outs) weight_gradient(ops, name, in, n);
+  if (bias) memory(ops, "bias_gradient", Pass::backward_weight, e_ * T_ * out);
+  if (reduced >= 0) await(reduced);
+}
+
+void BlockBuilder::backward(const LinearOp& linear, std::string_view name, OpList& ops) {
+  const double in = static_cast<double>(linear.in);
+  if (linear.split == TensorSplit::column) {
+    linear_backward(ops, name, in, local_outputs(linear), linear.split, linear.bias, linear.starts_region);
+    return;
+  }
+  if (s_.sequence_parallel && linear.ends_region) {
+    blocking(ops, "all_gather_output_gradient", Pass::backward_input, CollectiveKind::all_gather,
+             e_ * T_ * static_cast<double>(linear.out), true);
+  }
+  linear_backward(ops, name, in / t_, local_outputs(linear), linear.split, linear.bias, false);
+}
+
+void BlockBuilder::backward(const RotaryOp& rotary, std::string_view name, OpList& ops) {
+  const double width = static_cast<double>((rotary.heads + rotary.kv_heads) * rotary.head_dim) / t_;
+  memory(ops, name, Pass::backward_input, 2 * e_ * T_ * width, *framework_.fused_rotary ? 1 : 4);
+}
+
+void BlockBuilder::backward(const CoreAttentionOp& attention, std::string_view name, OpList& ops) {
+  if (s_.flash_attention) {
+    push(ops, {.name = name, .pass = Pass::backward_input, .work = fused_attention(attention, s_, true)});
+    return;
+  }
+  if (recomputed_ && s_.recompute == Recompute::selective) forward(attention, name, Pass::recompute, ops);
+
+  const double scores = score_elements(attention, s_);
+  const double batch = s_.sequences * static_cast<double>(attention.heads) / t_;
+  const double s = s_.sequence_length;
+  const double d = static_cast<double>(attention.head_dim);
+  const Precision precision = wide_precision();
+  const Pass pass = Pass::backward_input;
+  memory(ops, "attention_transpose", pass, 2 * e_ * T_ * static_cast<double>(attention.heads) * d / t_);
+  kernel(ops, "attention_context", pass, {.m = s, .n = s, .k = d, .batch = batch, .precision = precision});  // dP
+  kernel(ops, "attention_context", pass, {.m = s, .n = d, .k = s, .batch = batch, .precision = precision});  // dV
+  if (attention.dropout > 0) memory(ops, "attention_dropout", pass, (2 * e_ + 1) * scores);
+  const bool fused = *framework_.fused_softmax && !attention.alibi;
+  memory(ops, "attention_softmax", pass, (fused ? 3 : 7) * e_ * scores, fused ? 1 : 3);
+  kernel(ops, "attention_scores", pass, {.m = s, .n = d, .k = s, .batch = batch, .precision = precision});  // dQ
+  kernel(ops, "attention_scores", pass, {.m = s, .n = d, .k = s, .batch = batch, .precision = precision});  // dK
+}
+
+void BlockBuilder::backward(const ActivationOp& activation, std::string_view name, OpList& ops) {
+  const bool gated = activation.kind == Activation::swiglu || activation.kind == Activation::geglu;
+  const double elements = T_ * static_cast<double>(activation.width) / t_;
+  const double tensors = gated ? 5 : 3;   // output gradient and inputs in, input gradients out
+  const bool fused = *framework_.fused_bias_activation;
+  memory(ops, name, Pass::backward_input, (tensors + (fused ? 0 : gated ? 4 : 0)) * e_ * elements, fused ? 1 : 2);
+}
+
+void BlockBuilder::backward(const ResidualOp& residual, std::string_view name, OpList& ops) {
+  const double elements = T_sp_ * h_;
+  memory(ops, "residual_gradient", Pass::backward_input, 3 * e_ * elements);   // autograd sums the two branches
+  if (residual.dropout > 0) memory(ops, name, Pass::backward_input, (2 * e_ + 1) * elements);
+}
+
+void BlockBuilder::backward(const EmbeddingOp& embedding, std::string_view name, OpList& ops) {
+  if (embedding.dropout > 0) memory(ops, "embedding_dropout", Pass::backward_input, (2 * e_ + 1) * T_sp_ * h_);
+  if (embedding.norm) {
+    memory(ops, "embedding_norm", Pass::backward_input, framework_.norm_backward_bytes * (e_ / 2) * T_sp_ * h_, 2);
+  }
+  if (embedding.positions > 0) memory(ops, "position_embedding", Pass::backward_weight, 2 * e_ * T_sp_ * h_);
+  if (s_.sequence_parallel) {
+    blocking(ops, "all_gather_embedding_gradient", Pass::backward_input, CollectiveKind::all_gather, e_ * T_ * h_, false);
+  }
+  // Scatter-add of T rows into a dense gradient that is first cleared, then added to the accumulated one:
+  // clear 2 + read 2 + read and write the fp32 sum 8 bytes a weight (Megatron-LM distributed_data_parallel.py).
+  const double table = static_cast<double>(embedding.vocab) * h_ / t_;
+  const double sum = *framework_.gradient_dtype == "fp32" ? 4 : e_;
+  memory(ops, name, Pass::backward_weight, 3 * e_ * T_ * h_ + (2 * e_ + 2 * sum) * table, 3);
+}
+
+void BlockBuilder::backward(const LmHeadOp& head, std::string_view name, OpList& ops) {
+  linear_backward(ops, name, h_, {static_cast<double>(head.vocab) / t_}, TensorSplit::column, false, true);
+}
+
+void BlockBuilder::backward(const CrossEntropyOp& loss, std::string_view name, OpList& ops) {
+  const double logits = T_ * static_cast<double>(loss.vocab) / t_;
+  memory(ops, name, Pass::backward_input, framework_.cross_entropy_bytes * (1 - cross_entropy_forward_share) * logits, 2);
+}
+
+// --- memory -----------------------------------------------------------------------------------------------------
+
+namespace {
+
+/// Bytes that one operator keeps for its backward pass (Korthikanti et al. 2022, section 4.1, per operator).
+struct SavedBytes {
+  double h, e, T, T_sp, t;
+  const Sharding& s;
+  double scores = 0;   ///< out: of these, the attention scores, which selective recomputation drops
+
+  double operator()(const NormOp&) const { return e * T_sp * h; }   // its input
+  double operator()(const LinearOp& linear) const {
+    if (linear.split == TensorSplit::row) return e * T * static_cast<double>(linear.in) / t;
+    return linear.starts_region ? e * T_sp * static_cast<double>(linear.in) : 0;
+  }
+  double operator()(const RotaryOp&) const { return 0; }            // rotated in place of q and k
+  double operator()(const CoreAttentionOp& attention) {
+    const double qkv = e * T * static_cast<double>((attention.heads + 2 * attention.kv_heads) * attention.head_dim) / t;
+    if (s.flash_attention) return qkv + 4 * T * static_cast<double>(attention.heads) / t;   // log-sum-exp
+    const double elements = score_elements(attention, s);
+    // softmax output; with dropout its mask and its output as well (5 bytes a score, Korthikanti's "5 a s / h")
+    scores = attention.dropout > 0 ? (2 * e + 1) * elements : e * elements;
+    return qkv + scores;
+  }
+  double operator()(const ActivationOp& activation) const {
+    const bool gated = activation.kind == Activation::swiglu || activation.kind == Activation::geglu;
+    return (gated ? 2 : 1) * e * T * static_cast<double>(activation.width) / t;
+  }
+  double operator()(const ResidualOp& residual) const { return residual.dropout > 0 ? T_sp * h : 0; }   // mask
+  double operator()(const EmbeddingOp& embedding) const {
+    return 8 * T + (embedding.dropout > 0 ? T_sp * h : 0) + (embedding.norm ? e * T_sp * h : 0);   // token ids, mask
+  }
+  double operator()(const LmHeadOp&) const { return e * T_sp * h; }
+  double operator()(const CrossEntropyOp& loss) const {
+    return s.framework->cross_entropy_memory * T * static_cast<double>(loss.vocab) / t;
+  }
+};
+
+/// Parameters of one rank, and those of them that every tensor-parallel rank holds whole.
+struct LocalParameters {
+  double h, t;
+  double replicated = 0;
+
+  double whole(double count) { return replicated += count, count; }
+  double operator()(const NormOp& norm) { return whole(norm.kind == NormKind::layernorm ? 2 * h : h); }
+  double operator()(const LinearOp& linear) {
+    const double in = static_cast<double>(linear.in), out = static_cast<double>(linear.out);
+    const double bias = !linear.bias ? 0 : linear.split == TensorSplit::column ? out / t : whole(out);
+    return in * out / t + bias;
+  }
+  double operator()(const RotaryOp&) { return 0; }
+  double operator()(const CoreAttentionOp&) { return 0; }
+  double operator()(const ActivationOp&) { return 0; }
+  double operator()(const ResidualOp&) { return 0; }
+  double operator()(const EmbeddingOp& embedding) {
+    return static_cast<double>(embedding.vocab) * h / t + whole(static_cast<double>(embedding.positions) * h) +
+           (embedding.norm ? whole(2 * h) : 0);
+  }
+  double operator()(const LmHeadOp& head) { return head.tied ? 0 : static_cast<double>(head.vocab) * h / t; }
+  double operator()(const CrossEntropyOp&) { return 0; }
+};
+
+}  // namespace
+
+void BlockBuilder::account_memory(LocalBlock& local) const {
+  SavedBytes saved{h_, e_, T_, T_sp_, t_, s_};
+  LocalParameters held{h_, t_};
+  double bytes = 0;
+  for (const ModelOp& op : block_.ops) {
+    bytes += std::visit(saved, op.what);
+    local.parameters += std::visit(held, op.what);
+  }
+  local.replicated_parameters = held.replicated;
+  switch (recomputed_ ? s_.recompute : Recompute::none) {
+    case Recompute::none: local.saved = Bytes(bytes); break;
+    case Recompute::selective:
+      local.saved = Bytes(bytes - saved.scores);
+      local.working = Bytes(saved.scores);
+      break;
+    case Recompute::full:
+      local.saved = Bytes(e_ * T_sp_ * h_);   // the block's input
+      local.working = Bytes(bytes);
+      break;
+  }
+}
+
+}  // namespace stepcast

@@ -1,0 +1,74 @@
+#pragma once
+/// Expands one block operator by operator: the forward list, the backward list and the bytes kept between them.
+///
+/// Tensor parallelism is Megatron's: a column-split linear starts a region (its input is gathered under sequence
+/// parallelism), a row-split linear ends it (its partial sums are reduced). With sequence parallelism a layer runs
+/// 2 all_gather + 2 reduce_scatter forward and 4 all_gather + 2 reduce_scatter backward of a [T, h] tensor; without,
+/// 2 + 2 all_reduce (Korthikanti et al. 2022, section 4.2.2).
+
+#include "simulator/parallelism/shard.hpp"
+
+namespace stepcast {
+
+class BlockBuilder {
+ public:
+  BlockBuilder(const Block& block, double hidden, const Sharding& sharding, bool recomputed);
+  LocalBlock build();
+
+ private:
+  // Forward, one overload an operator; `pass` is forward or recompute.
+  void forward(const ModelOp& op, Pass pass, OpList& ops);
+  void forward(const NormOp&, std::string_view name, Pass pass, OpList& ops);
+  void forward(const LinearOp&, std::string_view name, Pass pass, OpList& ops);
+  void forward(const RotaryOp&, std::string_view name, Pass pass, OpList& ops);
+  void forward(const CoreAttentionOp&, std::string_view name, Pass pass, OpList& ops);
+  void forward(const ActivationOp&, std::string_view name, Pass pass, OpList& ops);
+  void forward(const ResidualOp&, std::string_view name, Pass pass, OpList& ops);
+  void forward(const EmbeddingOp&, std::string_view name, Pass pass, OpList& ops);
+  void forward(const LmHeadOp&, std::string_view name, Pass pass, OpList& ops);
+  void forward(const CrossEntropyOp&, std::string_view name, Pass pass, OpList& ops);
+
+  void backward(const NormOp&, std::string_view name, OpList& ops);
+  void backward(const LinearOp&, std::string_view name, OpList& ops);
+  void backward(const RotaryOp&, std::string_view name, OpList& ops);
+  void backward(const CoreAttentionOp&, std::string_view name, OpList& ops);
+  void backward(const ActivationOp&, std::string_view name, OpList& ops);
+  void backward(const ResidualOp&, std::string_view name, OpList& ops);
+  void backward(const EmbeddingOp&, std::string_view name, OpList& ops);
+  void backward(const LmHeadOp&, std::string_view name, OpList& ops);
+  void backward(const CrossEntropyOp&, std::string_view name, OpList& ops);
+
+  void recompute_forward(OpList& ops);
+  void account_memory(LocalBlock& local) const;
+
+  // Emission.
+  void kernel(OpList& ops, std::string_view name, Pass pass, Gemm gemm);
+  void memory(OpList& ops, std::string_view name, Pass pass, double bytes, double kernels = 1);
+  /// A collective of the tensor group that the next kernel waits for.
+  void blocking(OpList& ops, std::string_view name, Pass pass, CollectiveKind kind, double bytes, bool overlappable);
+  /// A collective that runs beside the following kernels; the one that needs it says so with `await`.
+  int background(OpList& ops, std::string_view name, Pass pass, CollectiveKind kind, double bytes);
+  void await(int op) { pending_ = op; }
+  void push(OpList& ops, LocalOp op);
+
+  void quantise(OpList& ops, Pass pass, double tensor_elements, double weight_elements);
+  void weight_gradient(OpList& ops, std::string_view name, double rows, double columns);
+  void linear_backward(OpList& ops, std::string_view name, double in, const std::vector<double>& outs, TensorSplit split,
+                       bool bias, bool starts_region);
+  std::vector<double> local_outputs(const LinearOp& linear) const;
+  Precision linear_precision() const { return s_.precision; }
+  Precision wide_precision() const { return s_.precision == Precision::fp8 ? Precision::bf16 : s_.precision; }
+
+  const Block& block_;
+  const double h_;
+  const Sharding& s_;
+  const Framework& framework_;
+  const bool recomputed_;
+  const double t_;      ///< tensor-parallel ranks
+  const double T_;      ///< tokens inside a region
+  const double T_sp_;   ///< tokens stored outside
+  const double e_;      ///< bytes of an activation
+  int pending_ = -1;    ///< op of the other lane that the next op of a lane waits for
+};
+
+}  // namespace stepcast

@@ -1,0 +1,48 @@
+#pragma once
+/// From a model graph to what one rank executes: local shapes, inserted collectives, bytes.
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "simulator/profiles/framework.hpp"
+#include "simulator/workload/model_graph.hpp"
+#include "simulator/workload/plan.hpp"
+#include "simulator/workload/sharded_model.hpp"
+
+namespace stepcast {
+
+/// What the local shapes of a rank depend on; every choice is made (see resolve() in predict.cpp).
+struct Sharding {
+  double tokens = 0;              ///< T = b s / c: tokens that a rank sees inside a tensor-parallel region
+  double sequences = 0;           ///< b
+  double sequence_length = 0;     ///< s
+  int tensor = 1;                 ///< t
+  bool sequence_parallel = false;
+  Precision precision = Precision::bf16;
+  double element = 2;             ///< bytes of an activation
+  Recompute recompute = Recompute::none;
+  bool flash_attention = false;
+  std::string_view attention_kernel;
+  double microbatches = 1;        ///< of one step: what happens once a step is spread over them
+  double tp_exposed = 1;          ///< share of a blocking tensor-parallel collective left visible (1: no overlap)
+  const Framework* framework = nullptr;
+
+  /// Tokens that a rank stores outside tensor-parallel regions: T / t with sequence parallelism.
+  double stored_tokens() const { return sequence_parallel ? tokens / tensor : tokens; }
+};
+
+/// One block's work on one rank. modelling: Megatron-LM's TransformerLayer, Korthikanti et al. 2022 section 4.
+/// @param recomputed  the block is subject to the recompute policy (transformer layers are, embedding and head not)
+LocalBlock shard(const Block& block, std::int64_t hidden, const Sharding& sharding, bool recomputed);
+
+/// Which layers each virtual stage runs, by the plan's layer split.
+///
+/// Default: even where pp * v divides the layers; else embedding and loss take a layer's slot each where pp * v
+/// divides layers + 2; else nearest to even with the remainder on the middle stages.
+/// @return [stage][chunk]; stage s runs virtual stages s, s + p, s + 2p, ...
+std::vector<std::vector<ChunkContents>> split_layers(const ModelGraph& model, const ParallelPlan& plan);
+
+ShardedModel shard(const ModelGraph& model, const ParallelPlan& plan, const Sharding& sharding);
+
+}  // namespace stepcast

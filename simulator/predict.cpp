@@ -1,0 +1,93 @@
+#include "simulator/predict.hpp"
+
+#include <chrono>
+
+#include "models/families.hpp"
+#include "simulator/collectives/collective_time.hpp"
+#include "simulator/execution/execute.hpp"
+#include "simulator/execution/lower.hpp"
+#include "simulator/report/summarize.hpp"
+#include "simulator/resolve.hpp"
+#include "simulator/schedules/schedule.hpp"
+
+namespace stepcast {
+namespace {
+
+/// Activation that one GPU sends to the next pipeline stage, and what its tensor-parallel group then gathers.
+struct Boundary {
+  Bytes sent, gathered;
+};
+
+Boundary boundary_of(const Job& job, const Sharding& sharding) {
+  const Bytes whole(sharding.element * sharding.tokens * static_cast<double>(job.model.hidden));
+  if (sharding.sequence_parallel) return {whole / sharding.tensor, Bytes(0)};
+  if (*job.framework.p2p_scatter_gather && sharding.tensor > 1) return {whole / sharding.tensor, whole};
+  return {whole, Bytes(0)};
+}
+
+std::vector<std::int64_t> chunks_in_flight(const ParallelPlan& plan) {
+  std::vector<std::int64_t> counts;
+  const PipelineShape shape{plan.pipeline_parallel, plan.virtual_stages, plan.microbatches()};
+  for (int stage = 0; stage < plan.pipeline_parallel; ++stage) {
+    counts.push_back(find_schedule(plan.schedule)->chunks_in_flight(shape, stage));
+  }
+  return counts;
+}
+
+std::vector<MemoryUse> memory_of(const Job& job, const ShardedModel& model, const std::vector<std::int64_t>& in_flight,
+                                 Bytes boundary) {
+  std::vector<MemoryUse> stages;
+  for (int stage = 0; stage < job.plan.pipeline_parallel; ++stage) {
+    stages.push_back(stage_memory(model, stage, job.plan, job.framework, job.cluster.gpu,
+                                  in_flight[static_cast<std::size_t>(stage)], boundary));
+  }
+  return stages;
+}
+
+Timeline execute(const Programs& programs, const Job& job, const ExecutionOptions& options) {
+  if (options.executor == Executor::dataflow) return dataflow(programs, options);
+  const bool sampled = options.jitter && !options.fold;
+  const SampledSpread spread{sampled ? *job.cluster.gpu.speed_spread : 0, sampled ? *job.cluster.gpu.launch_spread : 0,
+                             options.seed};
+  return events(programs, options, spread);
+}
+
+}  // namespace
+
+Report predict(const Job& given, const ExecutionOptions& options, Timeline* trace) {
+  const auto began = std::chrono::steady_clock::now();
+  const Job job = resolve(given);
+  Report report = describe(job);
+  report.infeasible_reason = infeasible_reason(job);
+  if (const std::string missing = unsupported_reason(job); !missing.empty()) {
+    report.infeasible_reason = "not modelled yet: " + missing;
+  }
+  if (!report.infeasible_reason.empty()) return report;
+
+  const Sharding sharding = sharding_of(job);
+  const ModelGraph graph = family_of(job.model)->build(
+      job.model, padded_vocab(job), job.model.max_positions > 0 ? job.model.max_positions : job.plan.sequence_length);
+  const ShardedModel model = shard(graph, job.plan, sharding);
+  const Boundary boundary = boundary_of(job, sharding);
+  const std::vector<std::int64_t> in_flight = chunks_in_flight(job.plan);
+  // The events executor samples the spread of speed when it simulates every rank; else its expectation is added.
+  const bool expected = options.jitter && !(options.executor == Executor::events && !options.fold);
+  const CostModel costs(job.cluster, job.plan, expected);
+
+  const SummaryInput summary{job, graph, model, costs, static_cast<double>(padded_vocab(job)),
+                             memory_of(job, model, in_flight, boundary.sent), in_flight};
+  summarize_model(summary, report);
+  const Programs programs = lower({model, job.plan, job.framework, job.cluster, costs, boundary.sent, boundary.gathered,
+                                   gradient_reduce_bytes(job), element_bytes(job.plan.precision), options.granularity});
+  Timeline timeline = execute(programs, job, options);
+  summarize(summary, timeline, report);
+
+  report.simulation.executor = options.executor == Executor::events ? "events" : "dataflow";
+  report.simulation.folded = options.fold;
+  report.simulation.jitter = options.jitter;
+  report.simulation.wall_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+  if (trace != nullptr) *trace = std::move(timeline);
+  return report;
+}
+
+}  // namespace stepcast

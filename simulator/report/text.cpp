@@ -1,0 +1,303 @@
+#include "simulator/units/text.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include <fmt/format.h>
+
+#include "simulator/base/text_table.hpp"
+#include "simulator/report/formats.hpp"
+#include "simulator/report/page.hpp"
+#include "simulator/workload/flops.hpp"
+
+namespace stepcast {
+namespace {
+
+constexpr std::size_t label_width = 13;
+constexpr std::size_t answer_width = 50;  // between a label and the published figure beside it
+constexpr std::size_t bar_label_width = 22;
+constexpr int bar_width = 50;
+constexpr std::size_t contents_width = 44;
+constexpr std::size_t operator_width = 18;
+constexpr std::size_t shape_width = 34;
+constexpr std::size_t basis_width = 28;
+constexpr std::size_t description_width = 58;
+constexpr std::size_t short_list = 8;  // assumptions on a page without --explain
+constexpr std::size_t short_stages = 16;
+
+struct Part {
+  const char* label;
+  const char* column;  ///< a short name for a table's head
+  Seconds Breakdown::*time;
+};
+
+constexpr std::array<Part, 9> parts_of_time{{
+    {"compute", "compute", &Breakdown::compute},
+    {"tensor-parallel comm", "tp", &Breakdown::tp_comm_exposed},
+    {"context-parallel comm", "cp", &Breakdown::cp_comm_exposed},
+    {"expert-parallel comm", "ep", &Breakdown::ep_comm_exposed},
+    {"data-parallel comm", "dp", &Breakdown::dp_comm_exposed},
+    {"pipeline comm", "pp", &Breakdown::pp_comm_exposed},
+    {"pipeline bubble", "bubble", &Breakdown::bubble},
+    {"optimizer", "optimizer", &Breakdown::optimizer},
+    {"host and other", "host", &Breakdown::host_other},
+}};
+
+struct MemoryPart {
+  const char* label;
+  Bytes MemoryUse::*size;
+};
+
+constexpr std::array<MemoryPart, 6> parts_of_memory{{
+    {"parameters", &MemoryUse::parameters},
+    {"gradients", &MemoryUse::gradients},
+    {"optimizer", &MemoryUse::optimizer},
+    {"activations", &MemoryUse::activations},
+    {"buffers", &MemoryUse::buffers},
+    {"other", &MemoryUse::other},
+}};
+
+/// Step times are compared with published ones, which have up to four digits.
+std::string step_text(Seconds time) {
+  return time >= 1.0_s ? number_text(time.si(), 4) + " s" : number_text(time / 1.0_ms, 4) + " ms";
+}
+
+std::string parameters_text(double count) { return number_text(count / 1e9) + " billion"; }
+
+/// A published step time with the digits that it was published with, four at most.
+std::string published_text(double seconds) {
+  std::string digits = number_text(seconds, 4);
+  if (digits.find('.') != std::string::npos) {
+    digits.erase(digits.find_last_not_of('0') + 1);
+    if (digits.back() == '.') digits.pop_back();
+  }
+  return digits + " s";
+}
+
+std::string use_text(const MemoryUse& m) {
+  return fmt::format("{} of {} GiB", number_text(m.peak() / 1.0_GiB), number_text(m.capacity / 1.0_GiB));
+}
+
+std::string title(const Paint& paint, const std::string& text) { return "\n" + paint.strong(text) + "\n"; }
+
+std::string labelled(const char* label, const std::string& text) {
+  return wrapped("  " + padded(label, label_width), text);
+}
+
+std::string heading(const Report& r, const Paint& paint) {
+  std::string model = r.model_name;
+  if (r.model_parameters > 0) model += fmt::format(", {} parameters", parameters_text(r.model_parameters));
+  std::string name = wrapped("", r.scenario);
+  name.pop_back();
+  return paint.strong(name) + "\n" + labelled("model", model) + labelled("cluster", r.cluster_text) +
+         labelled("plan", r.plan_text) + labelled("framework", r.framework_name);
+}
+
+/// One of the figures that a reader came for, and the published one beside it.
+std::string answer(const Paint& paint, const char* label, const std::string& value, const std::string& published = "") {
+  const std::string begin = "  " + padded(label, label_width);
+  if (published.empty()) return begin + paint.strong(value) + "\n";
+  const std::size_t blanks = padded(value, answer_width).size() - value.size();
+  return begin + paint.strong(value) + std::string(std::max(blanks, std::size_t{2}), ' ') + published + "\n";
+}
+
+std::string published_share(const std::optional<double>& share) {
+  return share ? "published " + percent_text(*share) : "";
+}
+
+std::string answers(const Report& r, const Paint& paint) {
+  const Measured measured = r.reference ? r.reference->measured : Measured{};
+  std::string published_time;
+  if (const auto error = r.error_percent())
+    published_time = fmt::format("published {}, {:+.1f}%", published_text(*measured.step_time_s), *error);
+  std::string published_memory;
+  if (measured.memory_gib)
+    published_memory = fmt::format("published {} GiB {}", number_text(*measured.memory_gib), measured.memory_kind);
+
+  std::string page = "\n";
+  if (r.has_time()) {
+    std::string time = step_text(r.step_time);
+    if (r.interval)
+      time += fmt::format("  ({} to {}, 90%)", step_text(r.interval->first), step_text(r.interval->second));
+    page += answer(paint, "step time", time, published_time);
+    page +=
+        answer(paint, "MFU", fmt::format("{} of {} ({})", percent_text(r.mfu), to_text(r.mfu_peak), r.flops_convention),
+               published_share(measured.mfu));
+    page += answer(paint, "HFU", percent_text(r.hfu), published_share(measured.hfu));
+    page += answer(
+        paint, "throughput",
+        fmt::format("{} tokens/s, {} per GPU", count_text(r.tokens_per_s), number_text(r.tokens_per_s_per_gpu, 4)),
+        measured.tokens_per_s_per_gpu
+            ? fmt::format("published {} per GPU", number_text(*measured.tokens_per_s_per_gpu, 4))
+            : "");
+    page += answer(
+        paint, "model FLOPs", fmt::format("{} TFLOP/s per GPU", number_text(r.model_tflops_per_gpu)),
+        measured.tflops_per_gpu ? fmt::format("published {} TFLOP/s", number_text(*measured.tflops_per_gpu)) : "");
+  }
+  if (r.memory.peak() > Bytes{})
+    page += answer(paint, "memory", fmt::format("{} on the worst stage ({})", use_text(r.memory), r.memory_stage),
+                   published_memory);
+  return page;
+}
+
+std::string bar_line(const Paint& paint, const char* label, double share, const std::string& amount) {
+  return fmt::format("  {}{:>9}{:>8}  {}\n", padded(label, bar_label_width), amount, percent_text(share),
+                     paint.bar(bar(share, bar_width)));
+}
+
+std::string where_the_time_goes(const Report& r, const Paint& paint) {
+  std::string page = title(paint, fmt::format("Where the time goes (stage {}, the busiest)", r.busiest_stage));
+  for (const Part& part : parts_of_time) {
+    const Seconds time = r.breakdown.*part.time;
+    if (time > Seconds{}) page += bar_line(paint, part.label, time / r.step_time, to_text(time));
+  }
+  return page;
+}
+
+std::string where_the_memory_goes(const Report& r, const Paint& paint) {
+  const Bytes scale = std::max(r.memory.capacity, r.memory.peak());
+  std::string page = title(paint, fmt::format("Memory of one GPU (stage {}, the fullest)", r.memory_stage));
+  for (const MemoryPart& part : parts_of_memory) {
+    const Bytes size = r.memory.*part.size;
+    if (size > Bytes{}) page += bar_line(paint, part.label, size / scale, to_text(size));
+  }
+  const Bytes left = r.memory.capacity - r.memory.peak();
+  if (left > Bytes{}) page += bar_line(paint, "free", left / scale, to_text(left));
+  return page;
+}
+
+/// Everything but waiting in the pipeline.
+double busy_share(const Breakdown& b) {
+  const Seconds total = b.total();
+  return total > Seconds{} ? (total - b.bubble) / total : 0;
+}
+
+std::string stages(const Report& r, const ReportStyle& style, const Paint& paint) {
+  if (r.per_stage.size() < 2) return "";
+  TextTable table({{"stage", Align::right},
+                   {"contents"},
+                   {"parameters", Align::right},
+                   {"in flight", Align::right},
+                   {"memory", Align::right},
+                   {"busy", Align::right}});
+  const std::size_t shown = style.explain ? r.per_stage.size() : std::min(r.per_stage.size(), short_stages);
+  for (std::size_t i = 0; i < shown; ++i) {
+    const StageReport& s = r.per_stage[i];
+    table.add_row({std::to_string(s.stage), shortened(joined_with_counts(s.contents), contents_width),
+                   parameters_text(s.parameters), number_text(s.microbatches_in_flight), to_text(s.memory.peak()),
+                   r.has_time() ? percent_text(busy_share(s.breakdown)) : "-"});
+  }
+  std::string page = title(paint, "Stages (in flight: microbatches held at the peak; busy: not in the bubble)");
+  page += indented(table.to_string());
+  if (shown < r.per_stage.size()) page += fmt::format("  ... and {} more: --explain\n", r.per_stage.size() - shown);
+  return page;
+}
+
+std::string stage_times(const Report& r, const Paint& paint) {
+  std::vector<Part> shown;
+  for (const Part& part : parts_of_time) {
+    const auto has_time = [&](const StageReport& s) { return s.breakdown.*part.time > Seconds{}; };
+    if (std::any_of(r.per_stage.begin(), r.per_stage.end(), has_time)) shown.push_back(part);
+  }
+  std::vector<TextTable::Column> columns{{"stage", Align::right}};
+  for (const Part& part : shown) columns.push_back({part.column, Align::right});
+  TextTable table(columns);
+  for (const StageReport& s : r.per_stage) {
+    std::vector<std::string> row{std::to_string(s.stage)};
+    for (const Part& part : shown) row.push_back(to_text(s.breakdown.*part.time));
+    table.add_row(row);
+  }
+  return title(paint, "Where each stage's time goes") + indented(table.to_string());
+}
+
+std::string conventions(const Report& r, const Paint& paint) {
+  if (r.mfu_by_convention.empty()) return "";
+  TextTable table({{"FLOPs counted as"}, {"MFU", Align::right}, {"HFU", Align::right}, {"counts"}});
+  for (const auto& [name, mfu] : r.mfu_by_convention) {
+    const auto hfu = r.hfu_by_convention.find(name);
+    const FlopsConvention* convention = find_flops_convention(name);
+    table.add_row({name, percent_text(mfu), hfu == r.hfu_by_convention.end() ? "-" : percent_text(hfu->second),
+                   convention ? shortened(convention->description, description_width) : ""});
+  }
+  return title(paint, "FLOP conventions") + indented(table.to_string());
+}
+
+/// What an operator achieves of what bounds it: "203 TFLOP/s, 65.1%" or "1.45 TB/s".
+std::string rate_text(const OperatorTime& op, FlopsPerSecond peak) {
+  if (!(op.each > Seconds{})) return "-";
+  const FlopsPerSecond flops = Flops(op.flops) / op.each;
+  const bool multiplies = op.bound != "HBM" && op.bound != "network" && op.flops > 0;
+  if (multiplies && peak > FlopsPerSecond{}) return fmt::format("{}, {}", to_text(flops), percent_text(flops / peak));
+  return op.bytes > Bytes{} ? to_text(op.bytes / op.each) : "-";
+}
+
+/// The field's names for the two halves of a backward pass, short enough for a table.
+std::string pass_text(const std::string& pass) {
+  if (pass == "backward_input") return "input grad";
+  if (pass == "backward_weight") return "weight grad";
+  return pass;
+}
+
+std::string operators(const Report& r, const Paint& paint) {
+  if (r.operators.empty()) return "";
+  TextTable table({{"operator"},
+                   {"pass"},
+                   {"count", Align::right},
+                   {"each", Align::right},
+                   {"total", Align::right},
+                   {"step", Align::right},
+                   {"reaches", Align::right},
+                   {"bound by"}});
+  TextTable shapes({{"operator"}, {"shape"}, {"time from"}});
+  for (const OperatorTime& op : r.operators) {
+    const Seconds total = op.each * op.count;
+    table.add_row({shortened(op.name, operator_width), pass_text(op.pass), count_text(op.count), to_text(op.each),
+                   to_text(total), r.has_time() ? percent_text(total / r.step_time) : "-", rate_text(op, r.mfu_peak),
+                   op.bound});
+  }
+  for (const OperatorTime& op : r.operators)
+    shapes.add_row({fmt::format("{} {}", shortened(op.name, operator_width), pass_text(op.pass)),
+                    shortened(op.shape, shape_width), shortened(op.basis, basis_width)});
+  return title(paint, fmt::format("Operators of stage {} in one step", r.busiest_stage)) + indented(table.to_string()) +
+         "\n" + indented(shapes.to_string());
+}
+
+std::string leans_on(const Report& r, const ReportStyle& style, const Paint& paint) {
+  std::vector<std::string> items = r.assumed;
+  for (const std::string& value : r.defaults_taken) items.push_back("default: " + value);
+  if (items.empty()) return "";
+  const std::size_t shown = style.explain ? items.size() : std::min(items.size(), short_list);
+  std::string page = title(paint, "What this leans on");
+  for (std::size_t i = 0; i < shown; ++i) page += wrapped("  - ", items[i]);
+  if (shown < items.size()) page += fmt::format("  ... and {} more: --explain\n", items.size() - shown);
+  return page;
+}
+
+/// How it was reckoned; not how long that took, so that the same run prints the same page.
+std::string simulated(const Report& r, const Paint& paint) {
+  const Report::Simulation& s = r.simulation;
+  if (s.executor.empty()) return "";
+  const auto count = [](std::int64_t n) { return count_text(static_cast<double>(n)); };
+  return "\n" +
+         paint.faint(fmt::format("{} executor: {} {} ranks, {} instructions, {} events", s.executor, count(s.ranks),
+                                 s.folded ? "representative" : "simulated", count(s.instructions), count(s.events))) +
+         "\n";
+}
+
+}  // namespace
+
+std::string text_report(const Report& report, const ReportStyle& style) {
+  const Paint paint(style.colour);
+  std::string page;
+  if (!report.feasible) page += paint.bad("Cannot run: ") + wrapped("", report.infeasible_reason) + "\n";
+  page += heading(report, paint) + answers(report, paint);
+  if (report.has_time()) page += where_the_time_goes(report, paint);
+  if (report.memory.peak() > Bytes{}) page += where_the_memory_goes(report, paint);
+  page += stages(report, style, paint);
+  if (style.explain && report.has_time()) page += stage_times(report, paint);
+  if (report.has_time()) page += conventions(report, paint);
+  if (style.explain) page += operators(report, paint);
+  return page + leans_on(report, style, paint) + simulated(report, paint);
+}
+
+}  // namespace stepcast

@@ -1,0 +1,106 @@
+#include "simulator/report/validation.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <filesystem>
+#include <numeric>
+#include <set>
+
+namespace stepcast {
+namespace {
+
+std::string stem_of(const std::string& file) { return std::filesystem::path(file).stem().string(); }
+
+/// Errors gathered by the name of a group.
+using Gathered = std::map<std::string, std::vector<double>>;
+
+ErrorGroups summarise_groups(const Gathered& gathered) {
+  ErrorGroups groups;
+  for (const auto& [name, errors] : gathered) groups[name] = summarise_errors(errors);
+  return groups;
+}
+
+}  // namespace
+
+std::string_view name_of(Metric metric) { return metric == Metric::step_time ? "step_time_s" : "memory_gib"; }
+
+std::string_view name_of(ValidationStatus status) {
+  constexpr std::array<std::string_view, 6> names{"ok",         "unsupported", "suspect", "infeasible-predicted",
+                                                  "oom-agreed", "oom-missed"};
+  return names[static_cast<std::size_t>(status)];
+}
+
+std::optional<double> ValidationRow::error_percent() const {
+  if (!published || !predicted || !(*published > 0)) return std::nullopt;
+  return 100 * (*predicted / *published - 1);
+}
+
+std::optional<bool> ValidationRow::covered() const {
+  if (!published || !interval) return std::nullopt;
+  return interval->first <= *published && *published <= interval->second;
+}
+
+ErrorSummary summarise_errors(const std::vector<double>& errors_percent) {
+  ErrorSummary summary;
+  const std::size_t n = errors_percent.size();
+  if (n == 0) return summary;
+
+  std::vector<double> sizes;
+  for (double error : errors_percent) sizes.push_back(std::abs(error));
+  std::sort(sizes.begin(), sizes.end());
+  const auto mean = [n](const std::vector<double>& values) {
+    return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(n);
+  };
+  const std::size_t nearest_rank = (9 * n + 9) / 10;  // ceil(0.9 n), without rounding errors
+
+  summary.runs = static_cast<int>(n);
+  summary.mape = mean(sizes);
+  summary.median = (sizes[(n - 1) / 2] + sizes[n / 2]) / 2;
+  summary.p90 = sizes[nearest_rank - 1];
+  summary.max = sizes.back();
+  summary.bias = mean(errors_percent);
+  return summary;
+}
+
+ValidationSummary summarise(const std::vector<ValidationRow>& rows) {
+  std::vector<double> step_time, memory, suspect;
+  Gathered by_gpu, by_source, by_framework;
+  int covered = 0, with_interval = 0;
+  std::set<std::pair<std::string, std::string>> counted;
+  ValidationSummary summary;
+
+  for (const ValidationRow& row : rows) {
+    if (counted.insert({row.file, row.id}).second) {
+      ++summary.count[row.status];
+      if (row.status == ValidationStatus::unsupported) ++summary.unsupported_by_reason[row.reason];
+    }
+    const std::optional<double> error = row.error_percent();
+    if (!error) continue;
+    if (row.metric == Metric::memory) {
+      if (row.status == ValidationStatus::ok) memory.push_back(*error);
+    } else if (row.status == ValidationStatus::suspect) {
+      suspect.push_back(*error);
+    } else if (row.status == ValidationStatus::ok) {
+      step_time.push_back(*error);
+      by_gpu[row.gpu].push_back(*error);
+      by_source[stem_of(row.file)].push_back(*error);
+      by_framework[row.framework].push_back(*error);
+      if (row.covered()) {
+        ++with_interval;
+        covered += *row.covered();
+      }
+    }
+  }
+
+  summary.step_time = summarise_errors(step_time);
+  if (with_interval > 0) summary.interval_coverage = static_cast<double>(covered) / with_interval;
+  summary.by_gpu = summarise_groups(by_gpu);
+  summary.by_source = summarise_groups(by_source);
+  summary.by_framework = summarise_groups(by_framework);
+  summary.memory = summarise_errors(memory);
+  summary.suspect = summarise_errors(suspect);
+  return summary;
+}
+
+}  // namespace stepcast

@@ -1,0 +1,199 @@
+#include <algorithm>
+#include <cmath>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "simulator/base/text_table.hpp"
+#include "simulator/report/csv_field.hpp"
+#include "simulator/report/page.hpp"
+#include "simulator/report/validation.hpp"
+#include "simulator/units/text.hpp"
+
+namespace stepcast {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr std::size_t worst_rows = 15;
+constexpr std::size_t id_width = 40;
+
+std::string percent(const std::optional<double>& value) { return value ? fmt::format("{:.1f}%", *value) : "-"; }
+std::string signed_percent(const std::optional<double>& value) { return value ? fmt::format("{:+.1f}%", *value) : "-"; }
+
+std::vector<TextTable::Column> error_columns(const std::string& title) {
+  return {{title},
+          {"n", Align::right},
+          {"MAPE", Align::right},
+          {"median", Align::right},
+          {"p90", Align::right},
+          {"max", Align::right},
+          {"bias", Align::right}};
+}
+
+void add_errors(TextTable& table, const std::string& name, const ErrorSummary& e) {
+  table.add_row({name, std::to_string(e.runs), percent(e.mape), percent(e.median), percent(e.p90), percent(e.max),
+                 signed_percent(e.bias)});
+}
+
+std::string groups_text(const std::string& title, const ErrorGroups& groups) {
+  if (groups.empty()) return "";
+  TextTable table(error_columns(title));
+  for (const auto& [name, errors] : groups) add_errors(table, name, errors);
+  return "\n" + table.to_string();
+}
+
+std::string totals_text(const ValidationSummary& summary) {
+  TextTable table(error_columns("error"));
+  add_errors(table, "step time", summary.step_time);
+  if (summary.suspect.runs > 0) add_errors(table, "step time, suspect", summary.suspect);
+  if (summary.memory.runs > 0) add_errors(table, "memory", summary.memory);
+  return table.to_string();
+}
+
+std::string statuses_text(const ValidationSummary& summary) {
+  std::string text = "\n";
+  int runs = 0;
+  for (const auto& [status, count] : summary.count) runs += count;
+  text += fmt::format("{} runs:", runs);
+  const char* separator = " ";
+  for (const auto& [status, count] : summary.count) {
+    text += fmt::format("{}{} {}", separator, count, name_of(status));
+    separator = ", ";
+  }
+  text += "\n";
+  if (summary.interval_coverage)
+    text += fmt::format("the interval holds the published step time in {}\n", percent_text(*summary.interval_coverage));
+  return text;
+}
+
+std::string unsupported_text(const ValidationSummary& summary) {
+  if (summary.unsupported_by_reason.empty()) return "";
+  TextTable table({{"runs", Align::right}, {"unsupported because"}});
+  for (const auto& [reason, runs] : summary.unsupported_by_reason)
+    table.add_row({std::to_string(runs), shortened(reason, page_width - id_width / 2)});
+  return "\n" + table.to_string();
+}
+
+std::string value_text(const ValidationRow& row, const std::optional<double>& value) {
+  if (!value) return "-";
+  return number_text(*value, 4) + (row.metric == Metric::step_time ? " s" : " GiB");
+}
+
+std::string worst_text(const std::vector<ValidationRow>& rows, const Paint& paint) {
+  std::vector<const ValidationRow*> worst;
+  for (const ValidationRow& row : rows)
+    if (row.status == ValidationStatus::ok && row.metric == Metric::step_time && row.error_percent())
+      worst.push_back(&row);
+  std::stable_sort(worst.begin(), worst.end(), [](const ValidationRow* a, const ValidationRow* b) {
+    return std::abs(*a->error_percent()) > std::abs(*b->error_percent());
+  });
+  worst.resize(std::min(worst.size(), worst_rows));
+  if (worst.empty()) return "";
+
+  TextTable table(
+      {{"run"}, {"GPU"}, {"published", Align::right}, {"predicted", Align::right}, {"error", Align::right}});
+  for (const ValidationRow* row : worst)
+    table.add_row({shortened(row->id, id_width), row->gpu, value_text(*row, row->published),
+                   value_text(*row, row->predicted), signed_percent(row->error_percent())});
+  return "\n" + paint.strong("Largest errors") + "\n" + table.to_string();
+}
+
+/// Runs that ran and that we say cannot, and the other way round: each is a mistake of ours to look into.
+std::string contradictions_text(const std::vector<ValidationRow>& rows, const Paint& paint) {
+  std::string text;
+  for (const ValidationRow& row : rows) {
+    const bool contradicts =
+        row.status == ValidationStatus::infeasible_predicted || row.status == ValidationStatus::oom_missed;
+    if (contradicts) text += wrapped("  ", fmt::format("{}: {}: {}", row.id, name_of(row.status), row.reason));
+  }
+  return text.empty() ? "" : "\n" + paint.strong("Contradicted by the measurement") + "\n" + text;
+}
+
+Json or_null(const std::optional<double>& value) { return value ? Json(*value) : Json(nullptr); }
+
+Json errors_tree(const ErrorSummary& e) {
+  return {{"runs", e.runs},
+          {"mape_percent", or_null(e.mape)},
+          {"median_ape_percent", or_null(e.median)},
+          {"p90_ape_percent", or_null(e.p90)},
+          {"max_ape_percent", or_null(e.max)},
+          {"bias_percent", or_null(e.bias)}};
+}
+
+Json groups_tree(const ErrorGroups& groups) {
+  Json tree = Json::object();
+  for (const auto& [name, errors] : groups) tree[name] = errors_tree(errors);
+  return tree;
+}
+
+Json row_tree(const ValidationRow& row) {
+  const auto covered = row.covered();
+  return {{"id", row.id},
+          {"file", row.file},
+          {"metric", name_of(row.metric)},
+          {"published", or_null(row.published)},
+          {"predicted", or_null(row.predicted)},
+          {"error_percent", or_null(row.error_percent())},
+          {"interval_s", row.interval ? Json{row.interval->first, row.interval->second} : Json(nullptr)},
+          {"covered_by_interval", covered ? Json(*covered) : Json(nullptr)},
+          {"status", name_of(row.status)},
+          {"reason", row.reason.empty() ? Json(nullptr) : Json(row.reason)}};
+}
+
+int count_of(const ValidationSummary& summary, ValidationStatus status) {
+  const auto found = summary.count.find(status);
+  return found == summary.count.end() ? 0 : found->second;
+}
+
+constexpr ValidationFormat format_table[] = {
+    {"text", "the summary by group, then the largest errors", validation_text},
+    {"json", "every run and the summary; the keys are a contract", validation_json},
+    {"csv", "a row for each run and metric", validation_csv},
+};
+
+}  // namespace
+
+std::string validation_text(const Validation& validation, const ValidationStyle& style) {
+  const Paint paint(style.colour);
+  const ValidationSummary summary = summarise(validation.rows);
+  std::string page = groups_text("GPU", summary.by_gpu) + groups_text("framework", summary.by_framework) +
+                     groups_text("source", summary.by_source) + "\n" + totals_text(summary) + statuses_text(summary) +
+                     unsupported_text(summary);
+  if (!style.quiet) page += contradictions_text(validation.rows, paint) + worst_text(validation.rows, paint);
+  return page.substr(page.find_first_not_of('\n'));
+}
+
+std::string validation_json(const Validation& validation, const ValidationStyle&) {
+  const ValidationSummary summary = summarise(validation.rows);
+  Json tree = {{"runs", Json::array()}, {"summary", errors_tree(summary.step_time)}};
+  for (const ValidationRow& row : validation.rows) tree["runs"].push_back(row_tree(row));
+
+  Json& sums = tree["summary"];
+  sums["interval_coverage"] = or_null(summary.interval_coverage);
+  sums["unsupported"] = count_of(summary, ValidationStatus::unsupported);
+  sums["by_gpu"] = groups_tree(summary.by_gpu);
+  sums["by_source"] = groups_tree(summary.by_source);
+  sums["by_framework"] = groups_tree(summary.by_framework);
+  sums["memory"] = errors_tree(summary.memory);
+  sums["memory"]["oom_agreed"] = count_of(summary, ValidationStatus::oom_agreed);
+  sums["memory"]["oom_missed"] = count_of(summary, ValidationStatus::oom_missed);
+  return tree.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+std::string validation_csv(const Validation& validation, const ValidationStyle&) {
+  const auto number = [](const std::optional<double>& value) { return value ? fmt::format("{}", *value) : ""; };
+  std::string text =
+      "id,file,source_title,gpu,framework,metric,published,predicted,error_percent,status,reason,confidence\n";
+  for (const ValidationRow& row : validation.rows) {
+    text += fmt::format("{},{},{},{},{},{},{},{},{},{},{},{}\n", csv_field(row.id), csv_field(row.file),
+                        csv_field(row.source_title), csv_field(row.gpu), csv_field(row.framework), name_of(row.metric),
+                        number(row.published), number(row.predicted), number(row.error_percent()), name_of(row.status),
+                        csv_field(row.reason), csv_field(row.confidence));
+  }
+  return text;
+}
+
+std::span<const ValidationFormat> validation_formats() { return format_table; }
+
+}  // namespace stepcast

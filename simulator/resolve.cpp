@@ -1,0 +1,181 @@
+#include "simulator/resolve.hpp"
+
+#include <fmt/format.h>
+
+#include "models/families.hpp"
+#include "simulator/parallelism/recompute.hpp"
+#include "simulator/schedules/schedule.hpp"
+
+namespace stepcast {
+
+std::string unsupported_reason(const Job& job) {
+  const ParallelPlan& plan = job.plan;
+  if (job.model.moe) return "mixture of experts";
+  if (job.model.mla) return "latent attention (MLA)";
+  if (family_of(job.model) == nullptr) return "a model family without a builder";
+  if (job.reference && job.reference->notes.rfind("LORA RUN", 0) == 0) return "LoRA fine-tuning";
+  if (plan.zero == 2) return "ZeRO-2";
+  if (plan.zero >= 3) return "ZeRO-3 / FSDP";
+  if (plan.context_parallel > 1) return "context parallelism";
+  if (plan.expert_parallel > 1) return "expert parallelism";
+  if (!recompute_policy(plan.recompute)) return fmt::format("recompute policy '{}'", plan.recompute);
+  if (plan.cpu_offload != "none") return fmt::format("offload to the CPU ({})", plan.cpu_offload);
+  if (find_schedule(plan.schedule) == nullptr) return fmt::format("pipeline schedule '{}'", plan.schedule);
+  if (plan.optimizer != "adam") return fmt::format("optimizer '{}'", plan.optimizer);
+  return "";
+}
+
+namespace {
+
+std::string not_divisible(std::string_view what, std::int64_t value, std::string_view by, std::int64_t divisor) {
+  return fmt::format("{} ({}) is no multiple of {} ({})", what, value, by, divisor);
+}
+
+}  // namespace
+
+std::string infeasible_reason(const Job& job) {
+  const Architecture& model = job.model;
+  const ParallelPlan& plan = job.plan;
+  const int t = plan.tensor_parallel;
+  if (plan.gpus() != job.cluster.gpus) {
+    return fmt::format(
+        "tensor_parallel {} x context_parallel {} x pipeline_parallel {} x data_parallel {} = {} GPUs, the cluster has {}",
+        t, plan.context_parallel, plan.pipeline_parallel, plan.data_parallel, plan.gpus(), job.cluster.gpus);
+  }
+  if (plan.global_batch % (plan.microbatch * plan.data_parallel) != 0) {
+    return not_divisible("global_batch", plan.global_batch, "microbatch x data_parallel",
+                         plan.microbatch * plan.data_parallel);
+  }
+  if (model.heads % t != 0) return not_divisible("heads", model.heads, "tensor_parallel", t);
+  if (model.kv_heads % t != 0 && t % model.kv_heads != 0) {
+    return not_divisible("kv_heads", model.kv_heads, "tensor_parallel", t);
+  }
+  if (model.ffn.value_or(0) % t != 0) return not_divisible("ffn", *model.ffn, "tensor_parallel", t);
+  if (padded_vocab(job) % t != 0) return not_divisible("the padded vocabulary", padded_vocab(job), "tensor_parallel", t);
+  if (plan.sequence_parallel && plan.sequence_length % t != 0) {
+    return not_divisible("sequence_length", plan.sequence_length, "tensor_parallel", t);
+  }
+  const std::int64_t virtual_stages = std::int64_t{plan.pipeline_parallel} * plan.virtual_stages;
+  if (virtual_stages > model.layers) {
+    return fmt::format("{} layers cannot fill {} pipeline stages x {} chunks", model.layers, plan.pipeline_parallel,
+                       plan.virtual_stages);
+  }
+  if (plan.layer_split == LayerSplit::given) {
+    std::int64_t sum = 0;
+    for (int layers : plan.stage_layers) sum += layers;
+    if (static_cast<std::int64_t>(plan.stage_layers.size()) != virtual_stages || sum != model.layers) {
+      return fmt::format("layer_split places {} layers on {} stages; the model has {} layers and the plan {} stages", sum,
+                         plan.stage_layers.size(), model.layers, virtual_stages);
+    }
+  }
+  if (plan.layer_split == LayerSplit::even && model.layers % virtual_stages != 0) {
+    return not_divisible("layers", model.layers, "pipeline_parallel x virtual_stages", virtual_stages);
+  }
+  if (plan.layer_split == LayerSplit::embedding_and_loss_as_layers && (model.layers + 2) % virtual_stages != 0) {
+    return not_divisible("layers + 2", model.layers + 2, "pipeline_parallel x virtual_stages", virtual_stages);
+  }
+  if (const Schedule* schedule = find_schedule(plan.schedule)) {
+    return schedule->refuses({plan.pipeline_parallel, plan.virtual_stages, plan.microbatches()});
+  }
+  return "";
+}
+
+namespace {
+
+/// The attention kernel that this GPU has: the framework's, else the newest older one.
+std::string available_kernel(const std::string& wanted, const Gpu& gpu) {
+  const auto& kernels = gpu.attention.kernels;
+  if (kernels.contains(wanted)) return wanted;
+  for (const char* older : {"cudnn", "flash3", "flash2", "flash1"}) {
+    if (kernels.contains(older)) return older;
+  }
+  return "";
+}
+
+class Defaults {
+ public:
+  explicit Defaults(Job& job) : job_(job) {}
+
+  template <class T, class U>
+  void take(std::optional<T>& field, const U& value, std::string_view name, std::string_view text) {
+    if (field) return;
+    field = T(value);
+    job_.defaults_taken.push_back(fmt::format("{}: {} ({})", name, text, job_.framework.name));
+  }
+  void take(std::optional<bool>& field, bool value, std::string_view name, bool matters = true) {
+    if (field) return;
+    field = value;
+    if (matters) job_.defaults_taken.push_back(fmt::format("{}: {} ({})", name, value, job_.framework.name));
+  }
+
+ private:
+  Job& job_;
+};
+
+}  // namespace
+
+Job resolve(const Job& given) {
+  Job job = given;
+  const Framework& framework = job.framework;
+  ParallelPlan& plan = job.plan;
+  Defaults defaults(job);
+
+  if (plan.schedule == "none" && plan.pipeline_parallel > 1) {
+    plan.schedule = plan.virtual_stages > 1 ? "interleaved-1f1b" : "1f1b";
+    job.defaults_taken.push_back(fmt::format("plan.schedule: {} (several pipeline stages)", plan.schedule));
+  }
+  defaults.take(job.model.dropout, *framework.dropout, "model.dropout", fmt::format("{}", *framework.dropout));
+  defaults.take(plan.flash_attention, *framework.flash_attention, "framework.flash_attention");
+  defaults.take(plan.overlap_grad_reduce, *framework.overlap_grad_reduce, "framework.overlap_grad_reduce",
+                plan.data_parallel > 1);
+  defaults.take(plan.overlap_param_gather, *framework.overlap_param_gather, "framework.overlap_param_gather",
+                plan.data_parallel > 1 && plan.zero >= 1);
+  defaults.take(plan.overlap_tp, *framework.overlap_tp, "framework.overlap_tp", plan.tensor_parallel > 1);
+  defaults.take(plan.overlap_p2p, *framework.overlap_p2p, "framework.overlap_p2p", plan.virtual_stages > 1);
+  defaults.take(plan.grad_reduce_dtype, *framework.grad_reduce_dtype, "plan.grad_reduce_dtype",
+                *framework.grad_reduce_dtype);
+  defaults.take(plan.cuda_graphs, *framework.launch_mode == LaunchMode::cuda_graph, "framework.cuda_graphs", false);
+
+  if (*plan.flash_attention && available_kernel(*framework.attention_kernel, job.cluster.gpu).empty()) {
+    plan.flash_attention = false;
+    job.assumed.push_back(fmt::format("{} has no fused attention kernel: unfused attention", job.cluster.gpu.name));
+  }
+  return job;
+}
+
+std::int64_t padded_vocab(const Job& job) {
+  const std::int64_t multiple = std::int64_t{*job.framework.vocab_multiple} *
+                                (*job.framework.vocab_multiple_times_tp ? job.plan.tensor_parallel : 1);
+  return (job.model.vocab + multiple - 1) / multiple * multiple;
+}
+
+Sharding sharding_of(const Job& job) {
+  const ParallelPlan& plan = job.plan;
+  Sharding sharding;
+  sharding.sequences = static_cast<double>(plan.microbatch);
+  sharding.sequence_length = static_cast<double>(plan.sequence_length);
+  sharding.tokens = sharding.sequences * sharding.sequence_length / plan.context_parallel;
+  sharding.tensor = plan.tensor_parallel;
+  sharding.sequence_parallel = plan.sequence_parallel && plan.tensor_parallel > 1;
+  sharding.precision = plan.precision;
+  sharding.element = plan.precision == Precision::fp8 ? 2 : element_bytes(plan.precision);
+  sharding.recompute = recompute_policy(plan.recompute).value_or(Recompute::none);
+  sharding.flash_attention = plan.flash_attention.value();
+  if (sharding.flash_attention) {
+    const auto& kernels = job.cluster.gpu.attention.kernels;
+    sharding.attention_kernel = kernels.find(available_kernel(*job.framework.attention_kernel, job.cluster.gpu))->first;
+  }
+  sharding.microbatches = static_cast<double>(plan.microbatches());
+  sharding.tp_exposed = plan.overlap_tp.value() ? *job.framework.tp_overlap_exposed : 1.0;
+  sharding.framework = &job.framework;
+  return sharding;
+}
+
+double gradient_reduce_bytes(const Job& job) {
+  const std::string& dtype = job.plan.grad_reduce_dtype.value();
+  if (dtype == "fp32") return 4;
+  if (dtype == "parameter") return job.plan.precision == Precision::fp8 ? 2 : element_bytes(job.plan.precision);
+  return 2;
+}
+
+}  // namespace stepcast

@@ -1,0 +1,44 @@
+/// GPipe (Huang et al. 2019): all forwards, then all backwards. Also a single stage with gradient accumulation, where
+/// each forward is followed by its backward.
+
+#include "simulator/schedules/schedule.hpp"
+
+namespace stepcast {
+namespace {
+
+std::string one_chunk(const PipelineShape& shape) {
+  return shape.chunks == 1 ? "" : "this schedule runs one model chunk a rank; virtual stages need interleaved-1f1b";
+}
+
+std::vector<PassStep> all_forward_then_all_backward(const PipelineShape& shape, int) {
+  std::vector<PassStep> steps;
+  const auto m = static_cast<std::int32_t>(shape.microbatches);
+  for (std::int32_t i = 0; i < m; ++i) steps.push_back({PassKind::forward, i, 0});
+  for (std::int32_t i = 0; i < m; ++i) steps.push_back({PassKind::backward, i, 0});
+  return steps;
+}
+
+std::string one_stage(const PipelineShape& shape) {
+  if (shape.stages > 1) return "schedule none is for one pipeline stage; choose 1f1b or another";
+  return one_chunk(shape);
+}
+
+std::vector<PassStep> accumulate(const PipelineShape& shape, int) {
+  std::vector<PassStep> steps;
+  const auto m = static_cast<std::int32_t>(shape.microbatches);
+  for (std::int32_t i = 0; i < m; ++i) {
+    steps.push_back({PassKind::forward, i, 0});
+    steps.push_back({PassKind::backward, i, 0});
+  }
+  return steps;
+}
+
+}  // namespace
+
+const Schedule gpipe{"gpipe", "all forwards, then all backwards (Huang et al. 2019)", one_chunk,
+                     all_forward_then_all_backward, [](const PipelineShape& shape, int) { return shape.microbatches; }};
+
+const Schedule no_pipeline{"none", "one stage: forward and backward of each microbatch in turn", one_stage, accumulate,
+                           [](const PipelineShape&, int) { return std::int64_t{1}; }};
+
+}  // namespace stepcast

@@ -1,0 +1,92 @@
+#pragma once
+/// The vocabulary of work: what one rank executes, one kernel or collective at a time.
+///
+/// Shapes are those of one rank after sharding. m is the token dimension of the forward pass; a multiply-add is two
+/// FLOPs.
+
+#include <cstdint>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "simulator/profiles/precision.hpp"
+#include "simulator/units/units.hpp"
+
+namespace stepcast {
+
+/// Why a kernel runs.
+enum class Pass : std::uint8_t { forward, recompute, backward_input, backward_weight, step };
+std::string_view name_of(Pass pass);
+
+/// cuBLAS layouts of the three GEMMs of a linear layer: forward TN, input gradient NN, weight gradient NT.
+enum class Layout : std::uint8_t { tn, nn, nt };
+
+/// `batch` independent products [m, k] x [k, n].
+struct Gemm {
+  double m = 0, n = 0, k = 0;
+  double batch = 1;
+  Precision precision = Precision::bf16;
+  Layout layout = Layout::tn;
+  bool accumulate_fp32 = false;   ///< adds into an fp32 output (Megatron's fused gradient accumulation)
+
+  Flops flops() const { return Flops(2 * m * n * k * batch); }
+  Bytes operand_bytes() const { return Bytes(batch * (m * k + k * n) * element_bytes(precision)); }
+  Bytes output_bytes() const;     ///< what is read and written of the output
+};
+
+/// One fused attention kernel over `sequences` sequences of local heads.
+struct AttentionKernel {
+  double sequences = 0;
+  double heads = 0, kv_heads = 0;
+  double query_length = 0, key_length = 0;
+  double head_dim_qk = 0, head_dim_v = 0;
+  bool causal = true;
+  double window = 0;              ///< sliding window in tokens; 0: none
+  bool backward = false;
+  bool skips_masked = true;       ///< masked blocks are not executed
+  std::string_view kernel;        ///< generation: a key of AttentionProfile::kernels
+  Precision precision = Precision::bf16;
+
+  /// Share of the full square of scores that is executed, diagonal tiles counted whole.
+  double executed_fraction() const;
+  /// Executed: 2 matrix products forward, 5 backward (scores are computed again), masked blocks left out.
+  Flops flops() const;
+};
+
+/// Kernels bound by memory traffic: norms, activations, residuals, casts, softmax, optimizer.
+struct MemoryBound {
+  Bytes bytes;                    ///< read and written, all kernels together
+  double kernels = 1;
+};
+
+enum class CollectiveKind : std::uint8_t { all_reduce, all_gather, reduce_scatter, all_to_all, broadcast };
+std::string_view name_of(CollectiveKind kind);
+
+/// Which ranks take part.
+enum class GroupKind : std::uint8_t { tensor, context, data, expert, embedding, world };
+inline constexpr int group_kind_count = 6;
+
+/// @see collectives/: `size` is NCCL's convention of the whole tensor: the buffer of an all_reduce, the gathered
+/// tensor of an all_gather or reduce_scatter.
+struct Collective {
+  CollectiveKind kind = CollectiveKind::all_reduce;
+  GroupKind group = GroupKind::tensor;
+  Bytes size;
+  double exposed_share = 1;       ///< of its time, what kernels that overlap it chunk by chunk leave visible
+};
+
+/// Kernels and tensor-parallel collectives of one rank are launched to two queues.
+enum class Lane : std::uint8_t { compute, comm };
+
+struct LocalOp {
+  std::string_view name;          ///< static text: "linear_qkv"
+  Pass pass = Pass::forward;
+  std::variant<Gemm, AttentionKernel, MemoryBound, Collective> work;
+  Lane lane = Lane::compute;
+  int after = -1;                 ///< index in the same list of an op of the other lane that must have finished
+};
+
+/// Launched in this order; ops of one lane run in order.
+using OpList = std::vector<LocalOp>;
+
+}  // namespace stepcast

@@ -1,0 +1,23 @@
+#include "simulator/workload/sharded_model.hpp"
+
+namespace stepcast {
+
+double ShardedModel::parameters(int stage) const {
+  double sum = 0;
+  for (const ChunkContents& chunk : stages[static_cast<std::size_t>(stage)]) {
+    for_each_block(*this, chunk, [&](const LocalBlock& block, int count) { sum += block.parameters * count; });
+    // Tied weights: the last stage holds its own copy of the table, unless the first stage is the same.
+    if (tied_embeddings && chunk.head && stages.size() > 1) sum += embedding_table_parameters;
+  }
+  return sum;
+}
+
+double ShardedModel::replicated_parameters(int stage) const {
+  double sum = 0;
+  for (const ChunkContents& chunk : stages[static_cast<std::size_t>(stage)]) {
+    for_each_block(*this, chunk, [&](const LocalBlock& block, int count) { sum += block.replicated_parameters * count; });
+  }
+  return sum;
+}
+
+}  // namespace stepcast

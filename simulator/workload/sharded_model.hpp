@@ -1,0 +1,55 @@
+#pragma once
+/// A model after sharding: what one rank of each pipeline stage executes and holds for one microbatch.
+
+#include <utility>
+#include <vector>
+
+#include "simulator/units/units.hpp"
+#include "simulator/workload/op.hpp"
+
+namespace stepcast {
+
+/// One block (a layer, the embedding, the head) on one rank, one microbatch.
+struct LocalBlock {
+  OpList forward;
+  OpList backward;                  ///< with what recomputation runs again in front
+  double parameters = 0;            ///< on this rank
+  double replicated_parameters = 0; ///< of these, whole on every tensor-parallel rank
+  Bytes saved;                      ///< activations kept from the forward to the backward pass
+  Bytes working;                    ///< alive only while this block itself runs backward: recomputed activations
+};
+
+/// What a pipeline rank runs between two exchanges with its neighbours.
+struct ChunkContents {
+  bool embedding = false;
+  bool head = false;
+  std::vector<std::pair<int, int>> layers;   ///< (kind, count), in model order
+
+  int layer_count() const {
+    int sum = 0;
+    for (const auto& [kind, count] : layers) sum += count;
+    return sum;
+  }
+};
+
+struct ShardedModel {
+  LocalBlock embedding;
+  LocalBlock head;
+  std::vector<LocalBlock> kinds;
+  std::vector<std::vector<ChunkContents>> stages;   ///< [stage][chunk]
+  bool tied_embeddings = false;
+  double embedding_table_parameters = 0;            ///< of one rank: what first and last stage reduce when tied
+
+  double parameters(int stage) const;
+  double replicated_parameters(int stage) const;
+};
+
+/// Visits the blocks of a chunk in forward order: f(block, how many).
+template <class F>
+void for_each_block(const ShardedModel& model, const ChunkContents& chunk, F&& f) {
+  if (chunk.embedding) f(model.embedding, 1);
+  for (const auto& [kind, count] : chunk.layers) f(model.kinds[static_cast<std::size_t>(kind)], count);
+  if (chunk.head) f(model.head, 1);
+}
+
+}  // namespace stepcast
