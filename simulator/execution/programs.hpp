@@ -25,8 +25,8 @@ struct Instruction {
   Stream stream{};
   Bucket bucket{};
   GroupKind group{};
-  SimTime duration;
-  SimTime clocked;                ///< part of it that follows the core clock
+  SimTime duration{};
+  SimTime clocked{};              ///< part of it that follows the core clock
   std::int32_t label = 0;         ///< index into Programs::labels
   std::int32_t microbatch = -1;
   std::int32_t first_wait = 0;    ///< range of Program::waits

@@ -116,13 +116,13 @@ const Framework& PresetStore::framework(const YamlValue& name) {
   return cached(PresetKind::framework, name, frameworks_, read_framework);
 }
 
-std::vector<const Node*> PresetStore::nodes() {
-  std::vector<const Node*> all;
+const std::vector<const Node*>& PresetStore::nodes() {
+  if (!all_nodes_.empty()) return all_nodes_;
   for (const std::string& name : names(PresetKind::node)) {
     const YamlNode written = yaml_scalar(name);
-    all.push_back(&node(YamlValue(written, "node")));
+    all_nodes_.push_back(&node(YamlValue(written, "node")));
   }
-  return all;
+  return all_nodes_;
 }
 
 }  // namespace stepcast

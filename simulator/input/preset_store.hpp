@@ -43,7 +43,7 @@ class PresetStore {
   std::vector<std::string> names(PresetKind kind) const;
 
   /// The nodes of the data directory, sorted by name.
-  std::vector<const Node*> nodes();
+  const std::vector<const Node*>& nodes();
 
  private:
   std::string path_of(PresetKind kind, const YamlValue& name) const;
@@ -61,6 +61,7 @@ class PresetStore {
   std::map<std::string, Node> nodes_;
   std::map<std::string, Fabric> fabrics_;
   std::map<std::string, Framework> frameworks_;
+  std::vector<const Node*> all_nodes_;
 };
 
 }  // namespace stepcast

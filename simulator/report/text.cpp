@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 
 #include <fmt/format.h>
 
@@ -123,7 +124,7 @@ std::string answers(const Report& r, const Paint& paint) {
     page +=
         answer(paint, "MFU", fmt::format("{} of {} ({})", percent_text(r.mfu), to_text(r.mfu_peak), r.flops_convention),
                published_share(measured.mfu));
-    page += answer(paint, "HFU", percent_text(r.hfu), published_share(measured.hfu));
+    page += answer(paint, "HFU", percent_text(r.hfu) + " (executed)", published_share(measured.hfu));
     page += answer(
         paint, "throughput",
         fmt::format("{} tokens/s, {} per GPU", count_text(r.tokens_per_s), number_text(r.tokens_per_s_per_gpu, 4)),
@@ -211,15 +212,19 @@ std::string stage_times(const Report& r, const Paint& paint) {
 }
 
 std::string conventions(const Report& r, const Paint& paint) {
-  if (r.mfu_by_convention.empty()) return "";
-  TextTable table({{"FLOPs counted as"}, {"MFU", Align::right}, {"HFU", Align::right}, {"counts"}});
-  for (const auto& [name, mfu] : r.mfu_by_convention) {
-    const auto hfu = r.hfu_by_convention.find(name);
+  TextTable table({{"FLOPs counted as"}, {"MFU", Align::right}, {"HFU", Align::right}, {"that is"}});
+  std::map<std::string, double> all = r.mfu_by_convention;
+  all.insert(r.hfu_by_convention.begin(), r.hfu_by_convention.end());
+  const auto share = [](const std::map<std::string, double>& shares, const std::string& name) {
+    const auto found = shares.find(name);
+    return found == shares.end() ? "" : percent_text(found->second);
+  };
+  for (const auto& [name, ignored] : all) {
     const FlopsConvention* convention = find_flops_convention(name);
-    table.add_row({name, percent_text(mfu), hfu == r.hfu_by_convention.end() ? "-" : percent_text(hfu->second),
+    table.add_row({name, share(r.mfu_by_convention, name), share(r.hfu_by_convention, name),
                    convention ? shortened(convention->description, description_width) : ""});
   }
-  return title(paint, "FLOP conventions") + indented(table.to_string());
+  return table.empty() ? "" : title(paint, "FLOP conventions") + indented(table.to_string());
 }
 
 /// What an operator achieves of what bounds it: "203 TFLOP/s, 65.1%" or "1.45 TB/s".

@@ -17,8 +17,17 @@ std::string refuses(const PipelineShape& shape) {
   return "";
 }
 
-/// Virtual pass k of a rank: which microbatch, which chunk. Groups of p microbatches go through chunk 0, then the
-/// same p through chunk 1, ...; the last group may be smaller.
+/// Microbatches of the group that starts at `begin`: p, and the last group takes the remainder as well, because a group
+/// smaller than p would wait for itself around the ring (Megatron-LM: the remainder must be 0 or at least p).
+std::int32_t group_size(const PipelineShape& shape, std::int32_t begin) {
+  const auto left = static_cast<std::int32_t>(shape.microbatches) - begin;
+  return left < 2 * shape.stages ? left : shape.stages;
+}
+
+std::int64_t largest_group(const PipelineShape& shape) { return shape.stages + shape.microbatches % shape.stages; }
+
+/// Virtual pass k of a rank: which microbatch, which chunk. A group of microbatches goes through chunk 0, then the same
+/// group through chunk 1, ...
 struct VirtualPass {
   std::int32_t microbatch, chunk;
 };
@@ -27,8 +36,8 @@ std::vector<VirtualPass> schedule_table(const PipelineShape& shape) {
   std::vector<VirtualPass> table;
   const auto m = static_cast<std::int32_t>(shape.microbatches);
   table.reserve(static_cast<std::size_t>(m) * static_cast<std::size_t>(shape.chunks));
-  for (std::int32_t begin = 0; begin < m; begin += shape.stages) {
-    const std::int32_t end = std::min(begin + shape.stages, m);
+  for (std::int32_t begin = 0, end = 0; begin < m; begin = end) {
+    end = begin + group_size(shape, begin);
     for (std::int32_t chunk = 0; chunk < shape.chunks; ++chunk) {
       for (std::int32_t i = begin; i < end; ++i) table.push_back({i, chunk});
     }
@@ -38,7 +47,8 @@ std::vector<VirtualPass> schedule_table(const PipelineShape& shape) {
 
 std::int64_t warmup_passes(const PipelineShape& shape, int stage) {
   const std::int64_t total = shape.microbatches * shape.chunks;
-  return std::min<std::int64_t>((shape.stages - stage - 1) * 2 + (shape.chunks - 1) * shape.stages, total);
+  // Enough forwards that the last chunk of the largest group has begun before its first backward.
+  return std::min<std::int64_t>((shape.stages - stage - 1) * 2 + (shape.chunks - 1) * largest_group(shape), total);
 }
 
 std::vector<PassStep> order(const PipelineShape& shape, int stage) {

@@ -112,7 +112,7 @@ std::string with_thousands(std::string digits) {
   if (point == std::string::npos) point = digits.size();
   for (std::size_t at = point; at > first + 3;) {
     at -= 3;
-    digits.insert(at, ",");
+    digits.insert(at, 1, ',');
   }
   return digits;
 }
