@@ -10,6 +10,7 @@ int Cluster::domain_gpus() const {
 
 GroupShape group_shape(const Cluster& cluster, std::int64_t ranks, std::int64_t stride) {
   const std::int64_t domain = cluster.domain_gpus();
+  if (cluster.gpus <= domain) return {ranks, ranks};
   const std::int64_t per_domain = stride >= domain ? 1 : std::max<std::int64_t>(1, domain / stride);
   return {ranks, std::min(ranks, per_domain)};
 }

@@ -5,6 +5,7 @@
 #include <compare>
 #include <cstdint>
 
+#include "simulator/base/error.hpp"
 #include "simulator/units/units.hpp"
 
 namespace stepcast {
@@ -22,6 +23,11 @@ struct SimTime {
 };
 
 /// The one place where a modelled duration becomes ticks: rounded to the nearest.
-inline SimTime to_ticks(Seconds time) { return {std::llround(time.si() * 1e12)}; }
+/// @throws UserError when one operation would take longer than the clock lasts (an input that is off by orders)
+inline SimTime to_ticks(Seconds time) {
+  const double ticks = time.si() * 1e12;
+  if (!(ticks < 1e18)) throw UserError("one operation of this scenario takes more than 11 days: check its sizes and rates");
+  return {std::llround(ticks)};
+}
 
 }  // namespace stepcast

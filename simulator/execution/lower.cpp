@@ -43,8 +43,7 @@ class StageLowering {
     plan_reductions(steps);
     for (std::size_t begin = 0; begin < steps.size();) {
       std::size_t end = begin;
-      while (end + 1 < steps.size() && !(steps[end].exchange_after && exchange_blocks())) ++end;
-      if (!exchange_blocks()) end = begin;
+      while (exchange_blocks() && end + 1 < steps.size() && !steps[end].exchange_after) ++end;
       run_group(steps, begin, end + 1);
       begin = end + 1;
     }
@@ -231,11 +230,11 @@ class StageLowering {
                                {after});
   }
 
-  std::int32_t gather_parameters(double parameters, std::vector<std::int32_t> waits = {}) {
+  std::int32_t gather_parameters(double parameters, const std::vector<std::int32_t>& waits = {}) {
     return builder_.collective(
         Stream::data, Bucket::dp_comm, GroupKind::data, "parameter_gather",
         in_.costs.collective(CollectiveKind::all_gather, GroupKind::data, Bytes(in_.parameter_bytes * parameters)),
-        std::move(waits));
+        waits);
   }
 
   /// Overlapped reductions of a chunk start when every stage has had its last backward of that chunk: after virtual

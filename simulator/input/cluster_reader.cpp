@@ -108,13 +108,9 @@ std::int64_t read_gpu_count(YamlMap& map, const Cluster& cluster) {
 
 // --- fabric ------------------------------------------------------------------------------------------------------
 
-Fabric no_fabric() {
-  Fabric fabric;
-  fabric.name = "none";
-  fabric.description = "one node, or one NVLink domain";
-  fabric.kind = "none";
-  fabric.topology = "none";
-  return fabric;
+Fabric named_fabric(std::string_view name, PresetStore& presets) {
+  const YamlNode written = yaml_scalar(std::string(name));
+  return presets.fabric(YamlValue(written, "fabric"));
 }
 
 Fabric read_usual_fabric(YamlMap& map, PresetStore& presets, const Cluster& cluster) {
@@ -123,8 +119,7 @@ Fabric read_usual_fabric(YamlMap& map, PresetStore& presets, const Cluster& clus
     throw map.error(fmt::format("{}.fabric must be stated: none is usual with GPUs of generation '{}'", map.path(),
                                 cluster.gpu.generation));
   }
-  const YamlNode name = yaml_scalar(std::string(usual));
-  return presets.fabric(YamlValue(name, "fabric"));
+  return named_fabric(usual, presets);
 }
 
 Fabric read_fabric(YamlMap& map, PresetStore& presets, const Cluster& cluster, Defaults& defaults,
@@ -136,8 +131,8 @@ Fabric read_fabric(YamlMap& map, PresetStore& presets, const Cluster& cluster, D
     throw written->error(
         fmt::format("fabric 'none' cannot join {} GPUs in nodes of {}", cluster.gpus, cluster.gpus_per_node));
   }
-  if (name == "none" || (name.empty() && !needed)) return no_fabric();
   if (!name.empty() && name != "unknown") return presets.fabric(*written);
+  if (!needed) return named_fabric("none", presets);
 
   Fabric fabric = read_usual_fabric(map, presets, cluster);
   const std::string why = fmt::format("usual with {} GPUs", cluster.gpu.generation);

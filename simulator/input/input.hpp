@@ -32,7 +32,9 @@ struct ReferenceEntry {
 
 /// Every run of the given files and folders (all *.yaml below them), in order of file name and place.
 /// A file without `runs:` counts as one run when it has `measured:`.
-std::vector<ReferenceEntry> load_reference_runs(const std::vector<std::string>& paths);
+/// @param overrides  applied to every run
+std::vector<ReferenceEntry> load_reference_runs(const std::vector<std::string>& paths,
+                                                const std::vector<Override>& overrides = {});
 
 /// A preset's name and its one-line description, for `stepcast list`.
 struct PresetInfo {
@@ -46,8 +48,16 @@ std::vector<PresetInfo> list_presets(const std::string& kind);
 std::string scenario_help();
 
 Architecture load_model_preset(const std::string& name);
-/// The parameter count that the model's makers publish, where its preset has it.
-std::optional<double> published_parameters(const std::string& model_preset);
+
+/// The parameter count that a model's makers publish, and how far ours may lie from it (they round, and some leave
+/// embeddings out).
+struct PublishedParameters {
+  double count = 0;
+  double tolerance = 0;   ///< share of the count
+};
+/// Of a model preset; nothing when it does not have one.
+std::optional<PublishedParameters> published_parameters(const std::string& model_preset);
+
 Gpu load_gpu(const std::string& name);
 Framework load_framework(const std::string& name);
 

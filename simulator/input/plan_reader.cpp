@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <numeric>
-#include <regex>
 
 #include <fmt/format.h>
 
@@ -149,11 +148,21 @@ void read_layer_split(YamlMap& map, ParallelPlan& plan, std::int64_t layers) {
 
 // --- the rest ----------------------------------------------------------------------------------------------------
 
+/// The open ends of the vocabulary: selective-<modules> and full-<n>-layers.
+bool is_partial_recompute(std::string_view name) {
+  constexpr std::string_view selective = "selective-";
+  constexpr std::string_view full = "full-";
+  constexpr std::string_view layers = "-layers";
+  if (name.starts_with(selective)) return name.size() > selective.size();
+  if (!name.starts_with(full) || !name.ends_with(layers) || name.size() <= full.size() + layers.size()) return false;
+  const std::string_view count = name.substr(full.size(), name.size() - full.size() - layers.size());
+  return count.find_first_not_of("0123456789") == std::string_view::npos;
+}
+
 /// As written: which of them can be modelled is not for the reader to know.
 std::string read_recompute(YamlMap& map, Defaults& defaults) {
-  static const std::regex of_modules("selective-[a-z0-9-]+|full-[0-9]+-layers");
   const auto value = map.find("recompute");
-  if (value && std::regex_match(value->text(), of_modules)) return value->text();
+  if (value && is_partial_recompute(value->text())) return value->text();
   return defaults.choice(map, "recompute", "none");
 }
 

@@ -112,7 +112,16 @@ const Node& PresetStore::node(const YamlValue& name) { return cached(PresetKind:
 const Fabric& PresetStore::fabric(const YamlValue& name) {
   return cached(PresetKind::fabric, name, fabrics_, read_fabric);
 }
-const Framework& PresetStore::framework(const YamlValue& name) {
+const Framework& PresetStore::framework(const YamlValue& name, const std::string& version) {
+  if (!version.empty()) {
+    for (const std::string& variant : names(PresetKind::framework)) {
+      if (!variant.starts_with(name.text() + "-")) continue;
+      const YamlNode written = yaml_scalar(variant);
+      const YamlValue value(written, "framework");
+      const YamlNode* wanted = tree(PresetKind::framework, value).find(version_key);
+      if (wanted != nullptr && version.find(wanted->text) != std::string::npos) return framework(value);
+    }
+  }
   return cached(PresetKind::framework, name, frameworks_, read_framework);
 }
 

@@ -28,7 +28,8 @@ class PresetStore {
   const Gpu& gpu(const YamlValue& name);
   const Node& node(const YamlValue& name);
   const Fabric& fabric(const YamlValue& name);
-  const Framework& framework(const YamlValue& name);
+  /// @param version as the run states it; a preset `NAME-...` that extends NAME for such versions takes its place
+  const Framework& framework(const YamlValue& name, const std::string& version = "");
 
   /// The preset's tree with everything that it extends in place, for kinds that have readers of their own.
   const YamlNode& tree(PresetKind kind, const YamlValue& name);

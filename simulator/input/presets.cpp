@@ -60,12 +60,15 @@ Architecture load_model_preset(const std::string& name) {
   return read_model(YamlValue(written, "model"), presets, defaults);
 }
 
-std::optional<double> published_parameters(const std::string& name) {
+std::optional<PublishedParameters> published_parameters(const std::string& model_preset) {
+  constexpr double usual_tolerance = 0.01;
   PresetStore presets;
-  const YamlNode written = yaml_scalar(name);
-  YamlMap map(YamlValue(presets.tree(PresetKind::model, YamlValue(written, "model")), "model"));
+  const YamlNode written = yaml_scalar(model_preset);
+  YamlMap map(YamlValue(presets.tree(PresetKind::model, YamlValue(written, "model")), ""));
   const auto count = map.find("published_parameters");
-  return count ? std::optional(count->number({1, 1e18})) : std::nullopt;
+  const auto tolerance = map.find("published_parameters_tolerance");
+  if (!count) return std::nullopt;
+  return PublishedParameters{count->number({1, 1e18}), tolerance ? tolerance->number({0, 1}) : usual_tolerance};
 }
 
 Gpu load_gpu(const std::string& name) {

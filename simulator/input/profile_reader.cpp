@@ -144,7 +144,9 @@ void read(const YamlValue& value, std::map<Precision, T>& target) {
 
 void read(const YamlValue& value, AttentionProfile& attention) {
   YamlMap map(value);
-  for (const YamlValue& entry : map.values()) read(entry, attention.kernels[entry.key()]);
+  YamlMap kernels(map.require("kernels"));
+  for (const YamlValue& entry : kernels.values()) read(entry, attention.kernels[entry.key()]);
+  map.finish();
 }
 
 // --- inheritance -------------------------------------------------------------------------------------------------
@@ -196,6 +198,7 @@ YamlNode extended(const YamlNode& root, YamlNode base, const std::string& base_n
     basis->choice("basis", basis_names);
     remark(base, basis->node(), why);
   }
+  base.erase(version_key);  // what the base is chosen for, not what it is
   fill_in(result, std::move(base));
   return result;
 }
@@ -257,6 +260,7 @@ Framework read_framework(const YamlNode& root, const std::string& name) {
   YamlMap map(YamlValue(root, ""));
   Framework framework;
   framework.name = name;
+  map.skip(version_key);
   field(map, "description", framework.description);
   field(map, "attention_kernel", framework.attention_kernel);
   field(map, "flash_attention", framework.flash_attention);

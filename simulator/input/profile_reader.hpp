@@ -11,6 +11,9 @@
 
 namespace stepcast {
 
+/// The text in a run's framework version for which a framework profile stands in for the one that it extends.
+inline constexpr const char* version_key = "version_contains";
+
 // Each takes the root of a profile's file, with what it extends already in place, and the name to give the result.
 // Every number is {value: 2039 GB/s, basis: datasheet, source: "..."}; every field must be there.
 Gpu read_gpu(const YamlNode& root, const std::string& name);

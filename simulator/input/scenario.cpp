@@ -104,8 +104,8 @@ void read_framework(YamlMap& scenario, PresetStore& presets, Job& job, Defaults&
   YamlMap map(*value, scenario_vocabulary("framework"));
   const auto name = map.find("name");
   if (!name) defaults.take(map, "name", default_framework);
-  job.framework = presets.framework(name ? *name : YamlValue(fallback, "framework.name"));
   job.framework_version = text_or_empty(map, "version");
+  job.framework = presets.framework(name ? *name : YamlValue(fallback, "framework.name"), job.framework_version);
   read_software_flags(map, job.plan);
   map.finish();
 }
@@ -252,6 +252,8 @@ std::vector<std::string> files_below(const std::string& folder) {
 /// Collects runs from files and holds their ids to be unique.
 class ReferenceReader {
  public:
+  explicit ReferenceReader(const std::vector<Override>& overrides) : overrides_(overrides) {}
+
   void add_folder(const std::string& folder) {
     for (const std::string& file : files_below(folder)) {
       const YamlNode root = load_yaml(file);
@@ -273,7 +275,10 @@ class ReferenceReader {
   void add(const std::string& file, const YamlNode& root) {
     for (const YamlNode* run : runs_of(root)) {
       if (has_runs(root)) YamlMap(YamlValue(*run, "")).require("id");
-      Job job = read_scenario(*run, stem_of(file), presets_);
+      YamlNode changed = *run;
+      drop_what_follows(changed, overrides_);
+      apply(changed, overrides_);
+      Job job = read_scenario(changed, stem_of(file), presets_);
       if (job.id.empty()) job.id = stem_of(file);
       const auto [known, is_new] = file_of_id_.emplace(job.id, file);
       if (!is_new) {
@@ -286,6 +291,7 @@ class ReferenceReader {
     }
   }
 
+  const std::vector<Override>& overrides_;
   PresetStore presets_;
   std::map<std::string, std::string> file_of_id_;
   std::vector<ReferenceEntry> entries_;
@@ -311,8 +317,9 @@ Job load_job(const std::string& scenario, const std::vector<Override>& overrides
   return read_scenario(run, stem_of(name.file), presets);
 }
 
-std::vector<ReferenceEntry> load_reference_runs(const std::vector<std::string>& paths) {
-  ReferenceReader reader;
+std::vector<ReferenceEntry> load_reference_runs(const std::vector<std::string>& paths,
+                                                const std::vector<Override>& overrides) {
+  ReferenceReader reader(overrides);
   for (const std::string& path : paths) {
     std::error_code ignored;
     fs::is_directory(path, ignored) ? reader.add_folder(path) : reader.add_file(path);

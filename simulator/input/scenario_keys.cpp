@@ -53,6 +53,7 @@ const std::vector<ScenarioKey>& scenario_keys() {
       {"model", "description", "text", none, "of a preset, for `stepcast list`"},
       {"model", "source", "text", none, "of a preset"},
       {"model", "published_parameters", "number", none, "of a preset, for the tests"},
+      {"model", "published_parameters_tolerance", "fraction", "0.01", "of a preset: how far our count may lie from it"},
       {"model", "hf", "path", none, "a Hugging Face config.json: not supported yet"},
       {"model", "layers", whole, required, ""},
       {"model", "hidden", whole, required, "width of the residual stream"},

@@ -186,7 +186,7 @@ void YamlMap::finish() const {
 void YamlMap::refuse_keys_outside(const std::vector<std::string>& known) const {
   for (const YamlNode& child : node().children) {
     if (std::find(known.begin(), known.end(), child.key) != known.end()) continue;
-    const std::string kind = path().empty() ? "key" : "key of " + path();
+    const std::string kind = path().empty() ? "key" : path() + " key";
     throw error_at_key(child, unknown_name(kind, child.key, known));
   }
 }

@@ -20,7 +20,14 @@ namespace {
 /// The parser recurses, and nothing that people write is as deep.
 constexpr std::size_t deepest_nesting = 32;
 
+/// Ten times our largest file. The parser may keep hundreds of bytes for each byte that it reads.
+constexpr std::size_t largest_yaml_file = std::size_t{8} << 20;
+
+constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
+
 YamlMark mark_of(const YAML::Mark& mark) { return {mark.line + 1, mark.column + 1}; }
+
+std::string too_deep() { return fmt::format("nested more than {} deep", deepest_nesting); }
 
 // --- messages ----------------------------------------------------------------------------------------------------
 
@@ -121,7 +128,7 @@ class TreeBuilder : public YAML::EventHandler {
 
   void open(YamlNode container) {
     if (open_.size() >= deepest_nesting) {
-      throw error_at(container, fmt::format("nested more than {} deep", deepest_nesting));
+      throw error_at(container, too_deep());
     }
     if (!open_.empty() && expects_key()) throw error_at(container, "a key must be plain text");
     open_.push_back(Open{std::move(container), {}, false, {}});
@@ -173,11 +180,17 @@ class TreeBuilder : public YAML::EventHandler {
   std::vector<Open> open_;
 };
 
+/// What people most often did when the parser complains in its own terms.
+std::string_view hint_for(std::string_view complaint, std::string_view line) {
+  if (line.starts_with('\t')) return " (indent with spaces, not with tabs)";
+  if (complaint == "illegal map value") return " (check the indentation; text with ': ' in it needs quotes)";
+  return {};
+}
+
 UserError malformed(const YamlSource& source, const YAML::Exception& exception) {
-  std::string problem = "malformed YAML: " + exception.msg;
   const YamlMark mark = mark_of(exception.mark);
-  if (line_of(source.text, mark.line).starts_with('\t')) problem += " (indent with spaces, not with tabs)";
-  return error_at_mark(source, mark, problem);
+  const std::string_view hint = hint_for(exception.msg, line_of(source.text, mark.line));
+  return error_at_mark(source, mark, fmt::format("malformed YAML: {}{}", exception.msg, hint));
 }
 
 void check_is_text(const YamlSource& source) {
@@ -185,6 +198,20 @@ void check_is_text(const YamlSource& source) {
   if (bad == source.text.size()) return;
   const auto line = 1 + std::count(source.text.begin(), source.text.begin() + static_cast<std::ptrdiff_t>(bad), '\n');
   throw UserError(Location{source.name, static_cast<int>(line)}, "this line is not UTF-8 text");
+}
+
+/// The parser looks far ahead of its events, so that `[[[[...` would fill the memory before the tree is found too deep.
+void check_openings(const YamlSource& source) {
+  std::size_t openings = 0;
+  YamlMark mark{1, 0};
+  for (const char c : source.text) {
+    mark = c == '\n' ? YamlMark{mark.line + 1, 0} : YamlMark{mark.line, mark.column + 1};
+    if (c == '[' || c == '{') {
+      if (++openings > deepest_nesting) throw error_at_mark(source, mark, too_deep());
+    } else if (c != ' ' && c != '\n' && c != '\r') {
+      openings = 0;
+    }
+  }
 }
 
 /// @param text of the source, or of an override, whose source has none
@@ -240,16 +267,18 @@ void YamlNode::erase(std::string_view unwanted) {
 }
 
 YamlNode parse_yaml(std::string text, std::string name, std::string folder) {
+  if (text.starts_with(byte_order_mark)) text.erase(0, byte_order_mark.size());
   const auto source =
       std::make_shared<const YamlSource>(YamlSource{std::move(name), std::move(folder), std::move(text)});
   check_is_text(*source);
+  check_openings(*source);
   YamlNode root = parse(source->text, source);
   if (root.kind == YamlNode::Kind::null) throw UserError(Location{source->name}, "the file is empty");
   return root;
 }
 
 YamlNode load_yaml(const std::string& path) {
-  return parse_yaml(read_file(path), path, std::filesystem::path(path).parent_path().string());
+  return parse_yaml(read_file(path, largest_yaml_file), path, std::filesystem::path(path).parent_path().string());
 }
 
 YamlNode yaml_scalar(std::string text) {

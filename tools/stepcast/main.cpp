@@ -1,0 +1,94 @@
+#include <csignal>
+#include <exception>
+#include <map>
+#include <string>
+
+#include "tools/stepcast/command.hpp"
+
+namespace stepcast::cli {
+namespace {
+
+const std::vector<Command>& commands() {
+  static const std::vector<Command> table{
+      {"predict", "Predict one training step: its time, its memory, and where every second goes", add_predict},
+      {"validate", "Replay measured runs and print how far the predictions are from them", add_validate},
+      {"list", "List what a scenario may name: models, GPUs, fabrics, schedules, ...", add_list},
+  };
+  return table;
+}
+
+constexpr const char* examples = R"(Examples:
+  stepcast predict scenarios/quickstart.yaml
+  stepcast predict scenarios/quickstart.yaml --set plan.recompute=full --explain
+  stepcast validate scenarios/published/korthikanti-2022.yaml
+  stepcast list gpus
+
+Exit status: 0 done, 1 answered "no" (does not fit, bar missed), 2 wrong input, 3 our fault.)";
+
+/// A misspelt subcommand would otherwise be "an argument that was not expected".
+void check_command_name(int argc, char** argv) {
+  if (argc > 1 && argv[1][0] != '-') chosen("subcommand", argv[1], commands());
+}
+
+/// "--fromat" is told from a stray word, and the options that there are from those that were meant.
+void check_leftovers(const CLI::App& command) {
+  const std::vector<std::string> leftovers = command.remaining();
+  if (leftovers.empty()) return;
+  if (leftovers.front()[0] != '-') throw UserError("unexpected argument '" + leftovers.front() + "'");
+  std::vector<std::string> names;
+  for (const CLI::Option* option : command.get_options())
+    if (!option->get_lnames().empty()) names.push_back("--" + option->get_lnames().front());
+  throw UserError(unknown_name("option of " + command.get_name(), leftovers.front(), names));
+}
+
+Exit run(int argc, char** argv) {
+  CLI::App app("Stepcast: predicts how long a training step takes, how much memory it needs, and why.", "stepcast");
+  app.set_version_flag("--version", "stepcast " STEPCAST_VERSION);
+  app.require_subcommand(0, 1);
+  app.footer(examples);
+  std::map<const CLI::App*, Action> actions;
+  for (const Command& command : commands()) {
+    CLI::App* subcommand = app.add_subcommand(command.name, command.description);
+    subcommand->allow_extras();
+    actions[subcommand] = command.add(*subcommand);
+  }
+
+  check_command_name(argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    print_result(app.help());  // of the subcommand, when there is one
+    return done;
+  } catch (const CLI::Success& version) {
+    print_result(std::string(version.what()) + "\n");
+    return done;
+  } catch (const CLI::ParseError& error) {
+    throw UserError(error.what());
+  }
+
+  const auto chosen_commands = app.get_subcommands();
+  if (chosen_commands.empty()) {
+    print_result(app.help());
+    return done;
+  }
+  check_leftovers(*chosen_commands.front());
+  return actions.at(chosen_commands.front())();
+}
+
+}  // namespace
+}  // namespace stepcast::cli
+
+int main(int argc, char** argv) {
+  using namespace stepcast;
+  std::signal(SIGPIPE, SIG_IGN);  // print_result() meets it as EPIPE
+  try {
+    return cli::run(argc, argv);
+  } catch (const UserError& error) {
+    cli::print_note(error.what());
+    return cli::wrong_input;
+  } catch (const std::exception& error) {
+    cli::print_note(std::string("stepcast: internal error, please report it with this command and its input files\n") +
+                    error.what());
+    return cli::our_fault;
+  }
+}
