@@ -41,7 +41,8 @@ class InternalError : public std::logic_error {
   using std::logic_error::logic_error;
 };
 
-/// The candidate nearest to `name` by edit distance, or empty when none is near enough to be what was meant.
+/// The candidate nearest to `name` by edit distance, else the shortest that goes on where `name` stops ('h100');
+/// empty when none is near enough to be what was meant.
 std::string nearest_name(std::string_view name, const std::vector<std::string>& candidates);
 
 /// "unknown GPU 'h10', did you mean 'h100'? (one of: a, b, c)": the list is cut after a dozen names.

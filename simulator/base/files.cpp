@@ -30,12 +30,13 @@ std::string read_up_to(std::istream& in, std::size_t limit) {
   return text;
 }
 
-void write_in_place(const fs::path& path, std::string_view content) {
+/// @param named  what the user calls `path`
+void write_pieces(const fs::path& path, const std::string& named, const std::function<void(const Sink&)>& write) {
   errno = 0;
   std::ofstream out(path, std::ios::binary | std::ios::trunc);
-  out.write(content.data(), static_cast<std::streamsize>(content.size()));
+  write([&out](std::string_view piece) { out.write(piece.data(), static_cast<std::streamsize>(piece.size())); });
   out.close();
-  if (!out) throw UserError(fmt::format("cannot write {}: {}", path.string(), last_reason()));
+  if (!out) throw UserError(fmt::format("cannot write {}: {}", named, last_reason()));
 }
 
 /// A file that is gone unless it was kept.
@@ -85,18 +86,18 @@ std::string read_file(const std::string& path, std::size_t limit) {
 }
 
 void write_file_atomically(const std::string& path, std::string_view content) {
+  write_file_atomically(path, [content](const Sink& sink) { sink(content); });
+}
+
+void write_file_atomically(const std::string& path, const std::function<void(const Sink&)>& write) {
   std::error_code error;
   if (fs::is_directory(path, error)) throw UserError(fmt::format("cannot write {}: it is a folder", path));
-  if (fs::exists(path, error) && !fs::is_regular_file(path, error)) return write_in_place(path, content);
+  if (fs::exists(path, error) && !fs::is_regular_file(path, error)) return write_pieces(path, path, write);
 
   fs::path target = fs::weakly_canonical(path, error);  // through a link, to the file itself
   if (error || target.empty()) target = path;
   TemporaryFile temporary(target);
-  errno = 0;
-  std::ofstream out(temporary.path(), std::ios::binary | std::ios::trunc);
-  out.write(content.data(), static_cast<std::streamsize>(content.size()));
-  out.close();
-  if (!out) throw UserError(fmt::format("cannot write {}: {}", path, last_reason()));
+  write_pieces(temporary.path(), path, write);
   temporary.rename_to(target);
 }
 

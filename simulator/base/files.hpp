@@ -2,6 +2,7 @@
 /// Whole files in and out.
 
 #include <cstddef>
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -18,5 +19,11 @@ std::string read_file(const std::string& path, std::size_t limit = largest_text_
 /// Writes in place to what is no regular file (/dev/stdout, a pipe).
 /// @throws UserError when that is not possible
 void write_file_atomically(const std::string& path, std::string_view content);
+
+/// Takes the pieces of a document, in order.
+using Sink = std::function<void(std::string_view)>;
+
+/// The same for a document too large to hold: `write` hands its pieces to the sink.
+void write_file_atomically(const std::string& path, const std::function<void(const Sink&)>& write);
 
 }  // namespace stepcast

@@ -1,6 +1,7 @@
 #include "simulator/input/cluster_reader.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -158,13 +159,25 @@ Cluster read_map(const YamlNode& tree, PresetStore& presets, Defaults& defaults,
   return cluster;
 }
 
+/// Of `nodes` and `gpus`, the one that is given here also replaces the other one of the preset.
+YamlNode with_own_count(YamlNode map) {
+  for (const auto& [own, other] : {std::pair{"gpus", "nodes"}, std::pair{"nodes", "gpus"}}) {
+    if (map.find(own) == nullptr || map.find(other) != nullptr) continue;
+    YamlNode null;
+    null.key = other;
+    null.source = map.source;
+    map.children.push_back(std::move(null));
+  }
+  return map;
+}
+
 }  // namespace
 
 Cluster read_cluster(const YamlValue& cluster, PresetStore& presets, Defaults& defaults,
                      std::vector<std::string>& assumed) {
   if (cluster.is_scalar()) return read_map(presets.tree(PresetKind::cluster, cluster), presets, defaults, assumed);
   if (!cluster.is_map()) throw cluster.must_be("a preset's name, a path or a map");
-  return read_map(presets.with_base(PresetKind::cluster, cluster.node()), presets, defaults, assumed);
+  return read_map(presets.with_base(PresetKind::cluster, with_own_count(cluster.node())), presets, defaults, assumed);
 }
 
 }  // namespace stepcast

@@ -53,7 +53,7 @@ Architecture load_model_preset(const std::string& name);
 /// embeddings out).
 struct PublishedParameters {
   double count = 0;
-  double tolerance = 0;   ///< share of the count
+  double tolerance = 0;  ///< share of the count
 };
 /// Of a model preset; nothing when it does not have one.
 std::optional<PublishedParameters> published_parameters(const std::string& model_preset);

@@ -134,7 +134,8 @@ Architecture read_map(const YamlNode& tree, const std::string& name, Defaults& d
   YamlMap map(value, scenario_vocabulary("model"));
   if (const auto hf = map.find("hf"))
     throw error_at_key(hf->node(), "model.hf: reading Hugging Face configurations is not supported yet");
-  for (const char* key : {"extends", "description", "source", "published_parameters", "published_parameters_tolerance"}) {
+  for (const char* key :
+       {"extends", "description", "source", "published_parameters", "published_parameters_tolerance"}) {
     map.skip(key);
   }
 

@@ -114,9 +114,14 @@ std::string usual_schedule(const ParallelPlan& plan) {
 
 void read_schedule(YamlMap& map, ParallelPlan& plan, Defaults& defaults) {
   plan.schedule = defaults.choice(map, "schedule", usual_schedule(plan));
-  if (plan.schedule == "none" && plan.pipeline_parallel > 1) {
+  const bool none = plan.schedule == "none";
+  if (plan.pipeline_parallel > 1 && none) {
     throw map.require("schedule")
         .error(fmt::format("schedule 'none' cannot run {} pipeline stages", plan.pipeline_parallel));
+  }
+  if (plan.pipeline_parallel == 1 && !none) {
+    plan.schedule = "none";
+    defaults.take(map, "schedule", plan.schedule, "one pipeline stage");
   }
 }
 

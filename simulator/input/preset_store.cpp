@@ -53,8 +53,10 @@ std::string PresetStore::stem(const YamlValue& name) {
   return file.extension() == ".yaml" ? file.stem().string() : file.string();  // gpt-6.7b has no extension .7b
 }
 
-std::vector<std::string> PresetStore::names(PresetKind kind) const {
-  std::vector<std::string> found;
+const std::vector<std::string>& PresetStore::names(PresetKind kind) {
+  const auto [place, is_new] = names_.try_emplace(kind);
+  std::vector<std::string>& found = place->second;
+  if (!is_new) return found;
   std::error_code missing;
   for (const auto& entry : fs::directory_iterator(fs::path(data_directory_) / text_of(kind).folder, missing)) {
     if (entry.path().extension() == ".yaml") found.push_back(entry.path().stem().string());
@@ -63,7 +65,7 @@ std::vector<std::string> PresetStore::names(PresetKind kind) const {
   return found;
 }
 
-std::string PresetStore::path_of(PresetKind kind, const YamlValue& value) const {
+std::string PresetStore::path_of(PresetKind kind, const YamlValue& value) {
   const std::string name = value.text();
   if (!is_path(name)) {
     const fs::path path = fs::path(data_directory_) / text_of(kind).folder / (name + ".yaml");

@@ -41,13 +41,13 @@ class PresetStore {
   static std::string stem(const YamlValue& name);
 
   /// All presets of a kind in the data directory, sorted.
-  std::vector<std::string> names(PresetKind kind) const;
+  const std::vector<std::string>& names(PresetKind kind);
 
   /// The nodes of the data directory, sorted by name.
   const std::vector<const Node*>& nodes();
 
  private:
-  std::string path_of(PresetKind kind, const YamlValue& name) const;
+  std::string path_of(PresetKind kind, const YamlValue& name);
   /// @param chain the presets that extend this one, to notice one that extends itself
   const YamlNode& tree_at(PresetKind kind, const std::string& path, std::vector<std::string> chain);
   YamlNode with_base(PresetKind kind, const YamlNode& map, const std::vector<std::string>& chain);
@@ -56,6 +56,7 @@ class PresetStore {
                   T (*read)(const YamlNode&, const std::string&));
 
   std::string data_directory_;
+  std::map<PresetKind, std::vector<std::string>> names_;
   // By path.
   std::map<std::string, YamlNode> trees_;
   std::map<std::string, Gpu> gpus_;

@@ -75,6 +75,13 @@ std::optional<Reference> read_reference(YamlMap& map) {
   return reference;
 }
 
+/// What the source leaves to deduction is an assumption of the prediction as well.
+void note_inferred(const Reference& reference, std::vector<std::string>& assumed) {
+  for (const std::string& field : reference.inferred) {
+    if (!field.starts_with("measured.")) assumed.push_back(field + ": deduced, the source does not say");
+  }
+}
+
 std::string read_id(YamlMap& map) {
   const auto value = map.find("id");
   if (!value) return "";
@@ -132,6 +139,7 @@ Job read_scenario(const YamlNode& root, const std::string& name, PresetStore& pr
   job.flops_convention = read_flops_convention(map);
   job.reference = read_reference(map);
   map.finish();
+  if (job.reference) note_inferred(*job.reference, job.assumed);
   job.defaults_taken = std::move(defaults.taken);
   return job;
 }
@@ -215,13 +223,20 @@ void drop(YamlNode& root, const std::string& section, const std::string& key) {
   if (map != nullptr && map->kind == YamlNode::Kind::map) map->erase(key);
 }
 
+/// A schedule of `none` only says that there was one stage.
+void drop_no_schedule(YamlNode& root) {
+  YamlNode* plan = root.find("plan");
+  const YamlNode* schedule = plan != nullptr ? plan->find("schedule") : nullptr;
+  if (schedule != nullptr && schedule->text == "none") plan->erase("schedule");
+}
+
 /// What a stated value followed from before it was overridden follows anew.
 void drop_what_follows(YamlNode& root, const std::vector<Override>& overrides) {
   const bool sets_gpus = sets_any(overrides, {"cluster.gpus", "cluster.nodes", "cluster.gpus_per_node", "cluster"});
   const bool sets_degree =
       sets_any(overrides, {"plan.tensor_parallel", "plan.context_parallel", "plan.pipeline_parallel"});
   if ((sets_gpus || sets_degree) && !sets(overrides, "plan.data_parallel")) drop(root, "plan", "data_parallel");
-  if (sets(overrides, "plan.pipeline_parallel") && !sets(overrides, "plan.schedule")) drop(root, "plan", "schedule");
+  if (sets(overrides, "plan.pipeline_parallel") && !sets(overrides, "plan.schedule")) drop_no_schedule(root);
   if (sets(overrides, "cluster.gpus") && !sets(overrides, "cluster.nodes")) drop(root, "cluster", "nodes");
   if (sets(overrides, "cluster.nodes") && !sets(overrides, "cluster.gpus")) drop(root, "cluster", "gpus");
 }

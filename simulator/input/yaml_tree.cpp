@@ -23,9 +23,14 @@ constexpr std::size_t deepest_nesting = 32;
 /// Ten times our largest file. The parser may keep hundreds of bytes for each byte that it reads.
 constexpr std::size_t largest_yaml_file = std::size_t{8} << 20;
 
+/// Put behind every text: the parser accepts a quote that is still open at the end of a file, but not one around this.
+constexpr const char* end_of_document = "\n...\n";
+
 constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
 
 YamlMark mark_of(const YAML::Mark& mark) { return {mark.line + 1, mark.column + 1}; }
+
+constexpr const char* no_key = "a key must be plain text, not a list or a map (is a bracket left open?)";
 
 std::string too_deep() { return fmt::format("nested more than {} deep", deepest_nesting); }
 
@@ -130,7 +135,7 @@ class TreeBuilder : public YAML::EventHandler {
     if (open_.size() >= deepest_nesting) {
       throw error_at(container, too_deep());
     }
-    if (!open_.empty() && expects_key()) throw error_at(container, "a key must be plain text");
+    if (!open_.empty() && expects_key()) throw error_at(container, no_key);
     open_.push_back(Open{std::move(container), {}, false, {}});
   }
 
@@ -155,7 +160,7 @@ class TreeBuilder : public YAML::EventHandler {
   }
 
   void add_key(YamlNode key) {
-    if (key.kind != YamlNode::Kind::scalar) throw error_at(key, "a key must be plain text");
+    if (key.kind != YamlNode::Kind::scalar) throw error_at(key, no_key);
     Open& map = open_.back();
     if (!map.keys.insert(key.text).second) {
       const int first = map.node.find(key.text)->key_at.line;
@@ -183,6 +188,7 @@ class TreeBuilder : public YAML::EventHandler {
 /// What people most often did when the parser complains in its own terms.
 std::string_view hint_for(std::string_view complaint, std::string_view line) {
   if (line.starts_with('\t')) return " (indent with spaces, not with tabs)";
+  if (complaint == "illegal document indicator in scalar") return " (is a quote left open?)";
   if (complaint == "illegal map value") return " (check the indentation; text with ': ' in it needs quotes)";
   return {};
 }
@@ -216,7 +222,7 @@ void check_openings(const YamlSource& source) {
 
 /// @param text of the source, or of an override, whose source has none
 YamlNode parse(const std::string& text, const std::shared_ptr<const YamlSource>& source) {
-  std::istringstream in(text);
+  std::istringstream in(text + end_of_document);
   try {
     YAML::Parser parser(in);
     TreeBuilder first(source);

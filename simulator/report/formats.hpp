@@ -1,11 +1,11 @@
 #pragma once
 /// The output formats, one file each: a new one is a function here and a row in formats.cpp.
 
-#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
 
+#include "simulator/base/files.hpp"
 #include "simulator/execution/timeline.hpp"
 #include "simulator/report/report.hpp"
 
@@ -24,9 +24,6 @@ std::string json_report(const Report& report, const ReportStyle& style = {});
 std::string csv_report(const Report& report, const ReportStyle& style = {});
 /// The JSON report as a binary stepcast.v1.Report (report.proto).
 std::string proto_report(const Report& report, const ReportStyle& style = {});
-
-/// Receives a document in pieces, in order.
-using Sink = std::function<void(std::string_view)>;
 
 /// A timeline as Chrome trace events (JSON), which Perfetto and chrome://tracing open: a process per simulated rank, a
 /// thread per stream, an arrow from each send to its receive.

@@ -22,7 +22,7 @@ constexpr std::size_t contents_width = 44;
 constexpr std::size_t operator_width = 18;
 constexpr std::size_t shape_width = 34;
 constexpr std::size_t basis_width = 28;
-constexpr std::size_t description_width = 58;
+constexpr std::size_t users_width = 56;
 constexpr std::size_t short_list = 8;  // assumptions on a page without --explain
 constexpr std::size_t short_stages = 16;
 
@@ -63,7 +63,9 @@ std::string step_text(Seconds time) {
   return time >= 1.0_s ? number_text(time.si(), 4) + " s" : number_text(time / 1.0_ms, 4) + " ms";
 }
 
-std::string parameters_text(double count) { return number_text(count / 1e9) + " billion"; }
+std::string parameters_text(double count) {
+  return count >= 1e9 ? number_text(count / 1e9) + " billion" : number_text(count / 1e6) + " million";
+}
 
 /// A published step time with the digits that it was published with, four at most.
 std::string published_text(double seconds) {
@@ -211,28 +213,36 @@ std::string stage_times(const Report& r, const Paint& paint) {
   return title(paint, "Where each stage's time goes") + indented(table.to_string());
 }
 
+/// Who counts so: a convention's description reads "formula: users".
+std::string users_of(const std::string& convention) {
+  const FlopsConvention* found = find_flops_convention(convention);
+  if (found == nullptr) return convention == "executed" ? "what this run executes, in matrix units" : "";
+  const std::size_t colon = found->description.find(": ");
+  const auto users = colon == std::string_view::npos ? found->description : found->description.substr(colon + 2);
+  return shortened(users, users_width);
+}
+
 std::string conventions(const Report& r, const Paint& paint) {
-  TextTable table({{"FLOPs counted as"}, {"MFU", Align::right}, {"HFU", Align::right}, {"that is"}});
+  TextTable table({{"FLOPs counted as"}, {"MFU", Align::right}, {"HFU", Align::right}, {"used by"}});
   std::map<std::string, double> all = r.mfu_by_convention;
   all.insert(r.hfu_by_convention.begin(), r.hfu_by_convention.end());
   const auto share = [](const std::map<std::string, double>& shares, const std::string& name) {
     const auto found = shares.find(name);
     return found == shares.end() ? "" : percent_text(found->second);
   };
-  for (const auto& [name, ignored] : all) {
-    const FlopsConvention* convention = find_flops_convention(name);
-    table.add_row({name, share(r.mfu_by_convention, name), share(r.hfu_by_convention, name),
-                   convention ? shortened(convention->description, description_width) : ""});
-  }
-  return table.empty() ? "" : title(paint, "FLOP conventions") + indented(table.to_string());
+  for (const auto& [name, ignored] : all)
+    table.add_row({name, share(r.mfu_by_convention, name), share(r.hfu_by_convention, name), users_of(name)});
+  if (table.empty()) return "";
+  return title(paint, "The same step in every FLOP convention (formulas: stepcast list flops)") +
+         indented(table.to_string());
 }
 
-/// What an operator achieves of what bounds it: "203 TFLOP/s, 65.1%" or "1.45 TB/s".
+/// What an operator achieves of what bounds it: "203 TFLOP/s, 65%" or "1.45 TB/s".
 std::string rate_text(const OperatorTime& op, FlopsPerSecond peak) {
   if (!(op.each > Seconds{})) return "-";
   const FlopsPerSecond flops = Flops(op.flops) / op.each;
   const bool multiplies = op.bound != "HBM" && op.bound != "network" && op.flops > 0;
-  if (multiplies && peak > FlopsPerSecond{}) return fmt::format("{}, {}", to_text(flops), percent_text(flops / peak));
+  if (multiplies && peak > FlopsPerSecond{}) return fmt::format("{}, {:.0f}%", to_text(flops), 100 * (flops / peak));
   return op.bytes > Bytes{} ? to_text(op.bytes / op.each) : "-";
 }
 
@@ -261,8 +271,8 @@ std::string operators(const Report& r, const Paint& paint) {
                    op.bound});
   }
   for (const OperatorTime& op : r.operators)
-    shapes.add_row({fmt::format("{} {}", shortened(op.name, operator_width), pass_text(op.pass)),
-                    shortened(op.shape, shape_width), shortened(op.basis, basis_width)});
+    shapes.add_row({fmt::format("{} {}", op.name, pass_text(op.pass)), shortened(op.shape, shape_width),
+                    shortened(op.basis, basis_width)});
   return title(paint, fmt::format("Operators of stage {} in one step", r.busiest_stage)) + indented(table.to_string()) +
          "\n" + indented(shapes.to_string());
 }

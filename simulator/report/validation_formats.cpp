@@ -17,6 +17,8 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::size_t worst_rows = 15;
 constexpr std::size_t id_width = 40;
+constexpr std::size_t reason_width = 36;
+constexpr std::size_t unsupported_width = 80;
 
 std::string percent(const std::optional<double>& value) { return value ? fmt::format("{:.1f}%", *value) : "-"; }
 std::string signed_percent(const std::optional<double>& value) { return value ? fmt::format("{:+.1f}%", *value) : "-"; }
@@ -71,7 +73,7 @@ std::string unsupported_text(const ValidationSummary& summary) {
   if (summary.unsupported_by_reason.empty()) return "";
   TextTable table({{"runs", Align::right}, {"unsupported because"}});
   for (const auto& [reason, runs] : summary.unsupported_by_reason)
-    table.add_row({std::to_string(runs), shortened(reason, page_width - id_width / 2)});
+    table.add_row({std::to_string(runs), shortened(reason, unsupported_width)});
   return "\n" + table.to_string();
 }
 
@@ -101,13 +103,15 @@ std::string worst_text(const std::vector<ValidationRow>& rows, const Paint& pain
 
 /// Runs that ran and that we say cannot, and the other way round: each is a mistake of ours to look into.
 std::string contradictions_text(const std::vector<ValidationRow>& rows, const Paint& paint) {
-  std::string text;
+  TextTable table({{"run"}, {"verdict"}, {"because"}});
   for (const ValidationRow& row : rows) {
     const bool contradicts =
         row.status == ValidationStatus::infeasible_predicted || row.status == ValidationStatus::oom_missed;
-    if (contradicts) text += wrapped("  ", fmt::format("{}: {}: {}", row.id, name_of(row.status), row.reason));
+    if (contradicts)
+      table.add_row(
+          {shortened(row.id, id_width), std::string(name_of(row.status)), shortened(row.reason, reason_width)});
   }
-  return text.empty() ? "" : "\n" + paint.strong("Contradicted by the measurement") + "\n" + text;
+  return table.empty() ? "" : "\n" + paint.strong("Contradicted by the measurement") + "\n" + table.to_string();
 }
 
 Json or_null(const std::optional<double>& value) { return value ? Json(*value) : Json(nullptr); }

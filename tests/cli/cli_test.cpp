@@ -414,7 +414,7 @@ INSTANTIATE_TEST_SUITE_P(
                     BadCommand{"negative_seed", "predict GOOD --seed -1", {"--seed"}},
                     BadCommand{"option_without_value", "predict GOOD --seed", {"--seed"}},
                     BadCommand{"no_scenario", "predict", {"SCENARIO"}},
-                    BadCommand{"two_scenarios", "predict GOOD other.yaml", {"other.yaml"}},
+                    BadCommand{"two_scenarios", "predict GOOD other.yaml", {"SCENARIO"}},
                     BadCommand{"missing_file", "predict no-such-file.yaml", {"no-such-file.yaml"}},
                     BadCommand{"folder", "predict simulator", {"simulator", "folder"}},
                     BadCommand{"unknown_run",

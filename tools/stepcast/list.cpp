@@ -4,8 +4,9 @@
 #include <nlohmann/json.hpp>
 
 #include "simulator/base/text_table.hpp"
+#include "simulator/collectives/collective_time.hpp"
+#include "simulator/parallelism/recompute.hpp"
 #include "simulator/report/formats.hpp"
-#include "simulator/report/validation.hpp"
 #include "simulator/schedules/schedule.hpp"
 #include "simulator/workload/flops.hpp"
 #include "tools/stepcast/command.hpp"
@@ -23,6 +24,8 @@ Rows rows_of(const Table& table) {
 }
 
 Rows schedules(const std::string&) { return rows_of(list_schedules()); }
+Rows collectives(const std::string&) { return rows_of(list_collectives()); }
+Rows recompute(const std::string&) { return rows_of(recompute_policies()); }
 Rows flops(const std::string&) { return rows_of(flops_conventions()); }
 
 Rows formats(const std::string&) {
@@ -47,6 +50,8 @@ const std::vector<Kind>& kinds() {
       {"fabrics", "cluster: {fabric: NAME, ...}", list_presets},
       {"frameworks", "framework: NAME", list_presets},
       {"schedules", "plan: {schedule: NAME, ...}", schedules},
+      {"recompute", "plan: {recompute: NAME, ...}", recompute},
+      {"collectives", "chosen by size and ranks", collectives},
       {"flops", "flops_convention: NAME", flops},
       {"formats", "--format NAME", formats},
   };

@@ -63,6 +63,7 @@ Exit run(int argc, char** argv) {
     print_result(std::string(version.what()) + "\n");
     return done;
   } catch (const CLI::ParseError& error) {
+    for (const CLI::App* command : app.get_subcommands()) check_leftovers(*command);  // says more, when it is that
     throw UserError(error.what());
   }
 

@@ -46,9 +46,7 @@ ExecutionOptions execution_of(const Options& options) {
 }
 
 void write_trace(const Timeline& timeline, const std::string& path) {
-  std::string text;
-  trace_formats().front().write(timeline, [&](std::string_view piece) { text += piece; });
-  write_file_atomically(path, text);
+  write_file_atomically(path, [&](const Sink& sink) { trace_formats().front().write(timeline, sink); });
 }
 
 Exit run(const Options& options) {
@@ -86,7 +84,10 @@ Action add_predict(CLI::App& app) {
   app.add_option("--jitter", options->jitter, "Spread of speed between GPUs and between launches")
       ->type_name("on|off")
       ->capture_default_str();
-  app.add_option("--seed", options->seed, "Of the jitter")->type_name("N")->capture_default_str();
+  app.add_option("--seed", options->seed, "Of the jitter")
+      ->type_name("N")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber, "");
   app.add_flag("--help-scenario", options->help_scenario, "Print the keys of a scenario and their defaults");
   app.footer(R"(Examples:
   stepcast predict scenarios/quickstart.yaml
