@@ -23,7 +23,8 @@ constexpr std::size_t largest_file = std::size_t{1} << 30;
 
 const Choices layouts{"tn", "nn", "nt"};
 const Choices precisions{"bf16", "fp16", "tf32", "fp32", "fp8"};
-const Choices element_types{"bf16", "fp16", "fp32", "fp8", "fp64", "int8", "uint8", "int32", "uint32", "int64", "uint64"};
+const Choices element_types{"bf16",  "fp16",  "fp32",   "fp8",   "fp64",  "int8",
+                            "uint8", "int32", "uint32", "int64", "uint64"};
 const Choices launch_modes{"stream", "graph"};
 const Choices launch_quantities{"call", "empty", "gap"};
 const Choices copy_sources{"host", "device"};
@@ -366,21 +367,34 @@ const std::vector<std::string>& measurement_kinds() {
 }
 
 const std::vector<std::string>& memory_ops() {
-  static const Choices ops{"copy", "read", "write", "layernorm", "layernorm_backward", "rmsnorm", "rmsnorm_backward",
-                           "gelu", "swiglu", "residual_add", "softmax", "rope", "adam", "cross_entropy"};
+  static const Choices ops{"copy",
+                           "read",
+                           "write",
+                           "layernorm",
+                           "layernorm_backward",
+                           "rmsnorm",
+                           "rmsnorm_backward",
+                           "gelu",
+                           "swiglu",
+                           "residual_add",
+                           "softmax",
+                           "rope",
+                           "adam",
+                           "cross_entropy"};
   return ops;
 }
 
 const std::vector<std::string>& collective_ops() {
-  static const Choices ops{"all_reduce", "all_gather", "reduce_scatter", "all_to_all", "send_recv", "broadcast",
-                           "reduce", "gather", "scatter", "hypercube"};
+  static const Choices ops{"all_reduce", "all_gather", "reduce_scatter", "all_to_all", "send_recv",
+                           "broadcast",  "reduce",     "gather",         "scatter",    "hypercube"};
   return ops;
 }
 
 std::string_view kind_of(const MeasuredPoint& point) { return measurement_kinds()[point.index()]; }
 
 std::string key_of(const Measurement& measurement) {
-  std::string key = std::string(kind_of(measurement.point)) + " on " + measurement.device + " by " + measurement.library + ":";
+  std::string key =
+      std::string(kind_of(measurement.point)) + " on " + measurement.device + " by " + measurement.library + ":";
   KeyWriter writer{key};
   MeasuredPoint point = measurement.point;
   std::visit([&](auto& alternative) { visit_fields(alternative, writer); }, point);
@@ -401,14 +415,16 @@ Measurement parse_line(std::string_view line, const Location& where) {
   std::int64_t version = 0;
   reader.count("schema", version, 0);
   if (version != schema)
-    reader.fail("schema " + std::to_string(version) + " is not known; this version reads schema " + std::to_string(schema));
+    reader.fail("schema " + std::to_string(version) + " is not known; this version reads schema " +
+                std::to_string(schema));
   std::string kind;
   reader.choice("kind", kind, measurement_kinds());
 
   Measurement measurement;
   visit_header(measurement, reader);
   const auto& kinds = measurement_kinds();
-  measurement.point = empty_point(static_cast<std::size_t>(std::find(kinds.begin(), kinds.end(), kind) - kinds.begin()));
+  measurement.point =
+      empty_point(static_cast<std::size_t>(std::find(kinds.begin(), kinds.end(), kind) - kinds.begin()));
   std::visit([&](auto& alternative) { visit_fields(alternative, reader); }, measurement.point);
   reader.finish();
   check_times(measurement, reader);

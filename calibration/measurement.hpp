@@ -25,9 +25,9 @@ namespace stepcast {
 struct GemmPoint {
   std::int64_t m = 0, n = 0, k = 0;
   std::int64_t batch = 1;
-  std::string layout = "tn";        ///< tn (forward), nn (input gradient), nt (weight gradient)
-  std::string precision = "bf16";   ///< of the operands: bf16, fp16, tf32, fp32, fp8
-  bool accumulate_fp32 = false;     ///< adds into an fp32 output; otherwise the output is overwritten, in bf16 for fp8
+  std::string layout = "tn";       ///< tn (forward), nn (input gradient), nt (weight gradient)
+  std::string precision = "bf16";  ///< of the operands: bf16, fp16, tf32, fp32, fp8
+  bool accumulate_fp32 = false;    ///< adds into an fp32 output; otherwise the output is overwritten, in bf16 for fp8
 
   bool operator==(const GemmPoint&) const = default;
 };
@@ -41,23 +41,23 @@ struct AttentionPoint {
   bool causal = true;
   bool backward = false;
   std::string precision = "bf16";
-  std::string kernel = "cudnn";     ///< cudnn, flash2, flash3, ...
+  std::string kernel = "cudnn";  ///< cudnn, flash2, flash3, ...
 
   bool operator==(const AttentionPoint&) const = default;
 };
 
 /// A kernel bound by memory traffic.
 struct MemoryPoint {
-  std::string op = "copy";          ///< copy, read, write, layernorm, ...: memory_ops()
-  std::int64_t bytes = 0;           ///< that the kernel has to read and write, each tensor counted once a touch
-  std::optional<std::int64_t> width; ///< elements of a row, for what works on rows
+  std::string op = "copy";            ///< copy, read, write, layernorm, ...: memory_ops()
+  std::int64_t bytes = 0;             ///< that the kernel has to read and write, each tensor counted once a touch
+  std::optional<std::int64_t> width;  ///< elements of a row, for what works on rows
 
   bool operator==(const MemoryPoint&) const = default;
 };
 
 /// One kernel launch; time_us is the time of one.
 struct LaunchPoint {
-  std::string mode = "stream";      ///< stream, graph
+  std::string mode = "stream";  ///< stream, graph
   /// call: the host's side of a launch. empty: empty kernels back to back. gap: idle time between dependent kernels.
   std::string quantity = "call";
 
@@ -66,23 +66,23 @@ struct LaunchPoint {
 
 /// One copy by the copy engines, or between GPUs; host memory is pinned.
 struct CopyPoint {
-  std::string from = "host";        ///< host, device
-  std::string to = "device";        ///< host, device, peer
-  std::int64_t bytes = 0;           ///< moved; on one device each is read and written
+  std::string from = "host";  ///< host, device
+  std::string to = "device";  ///< host, device, peer
+  std::int64_t bytes = 0;     ///< moved; on one device each is read and written
 
   bool operator==(const CopyPoint&) const = default;
 };
 
 /// One NCCL operation as nccl-tests counts it.
 struct CollectivePoint {
-  std::string op = "all_reduce";    ///< all_reduce, all_gather, reduce_scatter, ...: collective_ops()
-  std::int64_t bytes = 0;           ///< nccl-tests' size: of the whole tensor (all_gather: gathered), of a message (send_recv)
+  std::string op = "all_reduce";  ///< all_reduce, all_gather, reduce_scatter, ...: collective_ops()
+  std::int64_t bytes = 0;  ///< nccl-tests' size: of the whole tensor (all_gather: gathered), of a message (send_recv)
   std::int64_t ranks = 0;
   std::int64_t nodes = 1;
   bool in_place = false;
-  std::string precision = "fp32";   ///< of the elements: also fp64, int8, uint8, int32, uint32, int64, uint64
-  double algbw = 0;                 ///< GB/s: bytes over time
-  double busbw = 0;                 ///< GB/s: algbw times the operation's factor (nccl-tests doc/PERFORMANCE.md)
+  std::string precision = "fp32";  ///< of the elements: also fp64, int8, uint8, int32, uint32, int64, uint64
+  double algbw = 0;                ///< GB/s: bytes over time
+  double busbw = 0;                ///< GB/s: algbw times the operation's factor (nccl-tests doc/PERFORMANCE.md)
 
   bool operator==(const CollectivePoint&) const = default;
 };
@@ -91,13 +91,13 @@ struct CollectivePoint {
 struct OverlapPoint {
   std::int64_t m = 0, n = 0, k = 0;
   std::string precision = "bf16";
-  std::string other = "copy";       ///< copy, read, write (HBM traffic of a kernel limited to other_sms) or a collective
-  std::int64_t other_bytes = 0;     ///< traffic of one such kernel; of a collective as in CollectivePoint
-  std::int64_t other_sms = 0;       ///< SMs it occupies; 0: not known (NCCL chooses)
+  std::string other = "copy";    ///< copy, read, write (HBM traffic of a kernel limited to other_sms) or a collective
+  std::int64_t other_bytes = 0;  ///< traffic of one such kernel; of a collective as in CollectivePoint
+  std::int64_t other_sms = 0;    ///< SMs it occupies; 0: not known (NCCL chooses)
   std::int64_t ranks = 1;
-  double alone_us = 0;              ///< the GEMM's time alone
-  double other_alone_us = 0;        ///< the other's time alone
-  double other_us = 0;              ///< the other's time beside the GEMM
+  double alone_us = 0;        ///< the GEMM's time alone
+  double other_alone_us = 0;  ///< the other's time alone
+  double other_us = 0;        ///< the other's time beside the GEMM
 
   bool operator==(const OverlapPoint&) const = default;
 };
@@ -105,11 +105,11 @@ struct OverlapPoint {
 /// One window of a sustained load: clock, power and temperature are its averages, time_us is that of one product
 /// (load gemm, mixed) or one kernel (load memory).
 struct ClockPoint {
-  std::string load = "gemm";        ///< gemm, memory, mixed
-  std::string data = "normal";      ///< normal, zeros
-  std::int64_t seconds = 0;         ///< since the load began, at the window's end
-  double tflops = 0;                ///< of the products over the whole window
-  double gbps = 0;                  ///< GB/s of the memory kernels over the whole window
+  std::string load = "gemm";    ///< gemm, memory, mixed
+  std::string data = "normal";  ///< normal, zeros
+  std::int64_t seconds = 0;     ///< since the load began, at the window's end
+  double tflops = 0;            ///< of the products over the whole window
+  double gbps = 0;              ///< GB/s of the memory kernels over the whole window
 
   bool operator==(const ClockPoint&) const = default;
 };
@@ -119,19 +119,19 @@ using MeasuredPoint = std::variant<GemmPoint, AttentionPoint, MemoryPoint, Launc
 
 /// What was measured, on what, and how long it took. An empty text or nullopt: not recorded.
 struct Measurement {
-  std::string gpu;                  ///< the preset this device seems to be: "h100-80gb-sxm"; empty when none fits
-  std::string device;               ///< as its driver names it: "NVIDIA H100 80GB HBM3"
+  std::string gpu;     ///< the preset this device seems to be: "h100-80gb-sxm"; empty when none fits
+  std::string device;  ///< as its driver names it: "NVIDIA H100 80GB HBM3"
   std::optional<std::int64_t> sms;
-  std::string driver;               ///< "580.159.04"
-  std::string cuda;                 ///< "13.0"
-  std::string library;              ///< what did the work: "cuBLASLt 13.1.0", "NCCL 2.28.9"; our own kernels: "stepcast"
-  std::string date;                 ///< UTC: "2026-11-22T09:30:00Z"
-  std::string source;               ///< where it was imported from
+  std::string driver;   ///< "580.159.04"
+  std::string cuda;     ///< "13.0"
+  std::string library;  ///< what did the work: "cuBLASLt 13.1.0", "NCCL 2.28.9"; our own kernels: "stepcast"
+  std::string date;     ///< UTC: "2026-11-22T09:30:00Z"
+  std::string source;   ///< where it was imported from
   std::optional<std::int64_t> repeats;
-  double time_us = 0;               ///< median of one execution
+  double time_us = 0;  ///< median of one execution
   std::optional<double> time_us_min, time_us_p90;
   std::optional<double> sm_clock_mhz, power_w, temperature_c;
-  std::optional<bool> verified;     ///< the result was compared with a reference
+  std::optional<bool> verified;  ///< the result was compared with a reference
   MeasuredPoint point;
 
   bool operator==(const Measurement&) const = default;

@@ -64,8 +64,12 @@ KernelTime gemm_time(const Gemm& gemm, const Gpu& gpu) {
                         : gemm.layout == Layout::nt ? *profile.nt_factor
                                                     : 1.0;
   const double sustained = profile.sustained;
-  // Memory-bound shapes do not slow down with the core clock.
-  const double time = fixed + best * layout / (memory_bound ? 1 : sustained);
+  // What measurements say beyond the formula, at burst speed; memory-bound shapes do not slow down with the core clock.
+  const double burst = (fixed + best * layout) *
+                       (profile.residual.empty()
+                            ? 1.0
+                            : std::exp(profile.residual.at(std::log2(gemm.m), std::log2(gemm.n), std::log2(gemm.k)).log_ratio));
+  const double time = memory_bound ? burst : fixed + std::max(0.0, burst - fixed) / sustained;
   return {Seconds(time), memory_bound ? Bound::hbm : Bound::tensor_cores, profile.peak_fraction.basis, !memory_bound};
 }
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "simulator/profiles/precision.hpp"
+#include "simulator/profiles/residual_surface.hpp"
 #include "simulator/profiles/sourced.hpp"
 #include "simulator/units/units.hpp"
 
@@ -28,6 +29,7 @@ struct GemmProfile {
   Sourced<double> nn_factor;            ///< time of the input-gradient layout relative to the forward layout
   Sourced<double> nt_factor;            ///< time of the weight-gradient layout relative to the forward layout
   Sourced<double> sustained;            ///< clock inside a training step relative to the burst measurements above
+  ResidualSurface residual;             ///< measured beyond the formula; may be empty
 };
 
 /// Speed of fused attention kernels, by generation of kernel ("flash1", "flash2", "flash3", "cudnn").

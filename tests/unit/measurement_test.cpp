@@ -61,10 +61,11 @@ TEST(MeasurementLine, LeavesOutWhatWasNotRecorded) {
       R"({"schema":1,"kind":"copy","device":"GPU","library":"stepcast","time_us":2.0,"from":"host","to":"device","bytes":64})";
   EXPECT_EQ(to_line(bare(CopyPoint{"host", "device", 64})), line);
   EXPECT_EQ(parse_line(line, {}), bare(CopyPoint{"host", "device", 64}));
-  EXPECT_EQ(parse_line(R"({"to":"device","from":"host","bytes":64,"gpu":null,"sms":null,"time_us":2,"library":"stepcast",)"
-                       R"("device":"GPU","kind":"copy","schema":1,"verified":null})",
-                       {}),
-            bare(CopyPoint{"host", "device", 64}));
+  EXPECT_EQ(
+      parse_line(R"({"to":"device","from":"host","bytes":64,"gpu":null,"sms":null,"time_us":2,"library":"stepcast",)"
+                 R"("device":"GPU","kind":"copy","schema":1,"verified":null})",
+                 {}),
+      bare(CopyPoint{"host", "device", 64}));
 }
 
 TEST(MeasurementLine, EveryKindComesBack) {
