@@ -47,7 +47,9 @@ std::string quote(std::string_view line, int column) {
   const std::size_t caret = byte_of_column(line, column);
   const auto text_start = std::min(line.find_first_not_of(" \t"), line.size());
   std::size_t begin = std::min(text_start, caret);
-  if (caret > begin + longest_quoted_line / 2) begin = character_start(line, caret - longest_quoted_line / 2);
+  const bool too_long = line.size() - begin > longest_quoted_line;
+  if (too_long && caret > begin + longest_quoted_line / 2)
+    begin = character_start(line, caret - longest_quoted_line / 2);
   const std::size_t end = character_start(line, std::min(line.size(), begin + longest_quoted_line));
 
   const std::string before = (begin > text_start ? "..." : "") + printable(line.substr(begin, caret - begin));

@@ -50,18 +50,21 @@ std::string product_text(const std::vector<std::pair<std::string, std::int64_t>>
   return text;
 }
 
-/// The largest of the stated degrees: the likeliest to be mistaken when they do not fit together.
-UserError error_at_largest_degree(YamlMap& map, const std::string& problem) {
-  const YamlNode* largest = nullptr;
-  std::int64_t size = 0;
+/// The stated degree that is the likeliest to be mistaken when they do not fit together: the one that was overridden,
+/// else the largest.
+UserError error_at_a_degree(YamlMap& map, const std::string& problem) {
+  const YamlNode* suspect = nullptr;
+  std::pair<bool, std::int64_t> highest;
   for (const char* key : model_degrees) {
     const auto value = map.find(key);
-    if (value && value->integer(degree_range) > size) {
-      largest = &value->node();
-      size = value->integer(degree_range);
+    if (!value) continue;
+    const std::pair rank(is_override(value->node()), value->integer(degree_range));
+    if (suspect == nullptr || rank > highest) {
+      suspect = &value->node();
+      highest = rank;
     }
   }
-  return largest != nullptr ? error_at(*largest, problem) : map.error(problem);
+  return suspect != nullptr ? error_at(*suspect, problem) : map.error(problem);
 }
 
 /// GPUs of one model replica, at most one more than there are: degrees of 10^7 must not overflow.
@@ -87,8 +90,7 @@ void read_data_parallel(YamlMap& map, ParallelPlan& plan, std::int64_t gpus, Def
                                     product_text(factors), plan.data_parallel, gpus));
   }
   if (replica > gpus || gpus % replica != 0) {
-    throw error_at_largest_degree(map,
-                                  fmt::format("{} do not divide the cluster's {} GPUs", product_text(factors), gpus));
+    throw error_at_a_degree(map, fmt::format("{} do not divide the cluster's {} GPUs", product_text(factors), gpus));
   }
   plan.data_parallel = static_cast<int>(gpus / replica);
   defaults.take(map, "data_parallel", std::to_string(plan.data_parallel), "from the GPU count");

@@ -184,8 +184,11 @@ ScenarioName split_scenario_name(const std::string& scenario) {
 }
 
 const YamlNode& chosen_run(const YamlNode& root, const ScenarioName& name) {
+  if (!has_runs(root)) {
+    if (name.run.empty() || id_of(root) == name.run) return root;
+    throw UserError(Location{name.file}, fmt::format("the file has no runs to choose '{}' from", name.run));
+  }
   const std::vector<const YamlNode*> runs = runs_of(root);
-  if (name.run.empty() && !has_runs(root)) return root;
   std::vector<std::string> ids;
   for (const YamlNode* run : runs) {
     ids.push_back(id_of(*run));

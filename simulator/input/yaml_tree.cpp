@@ -26,6 +26,9 @@ constexpr std::size_t largest_yaml_file = std::size_t{8} << 20;
 /// Put behind every text: the parser accepts a quote that is still open at the end of a file, but not one around this.
 constexpr const char* end_of_document = "\n...\n";
 
+/// Begins the name of an override's source.
+constexpr std::string_view override_prefix = "--set ";
+
 constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
 
 YamlMark mark_of(const YAML::Mark& mark) { return {mark.line + 1, mark.column + 1}; }
@@ -196,7 +199,10 @@ std::string_view hint_for(std::string_view complaint, std::string_view line) {
 UserError malformed(const YamlSource& source, const YAML::Exception& exception) {
   const YamlMark mark = mark_of(exception.mark);
   const std::string_view hint = hint_for(exception.msg, line_of(source.text, mark.line));
-  return error_at_mark(source, mark, fmt::format("malformed YAML: {}{}", exception.msg, hint));
+  const std::string problem = fmt::format("malformed YAML: {}{}", exception.msg, hint);
+  const auto lines = std::count(source.text.begin(), source.text.end(), '\n') + (source.text.ends_with('\n') ? 0 : 1);
+  if (!source.text.empty() && mark.line > lines) return {Location{source.name, static_cast<int>(lines)}, problem};
+  return error_at_mark(source, mark, problem);
 }
 
 void check_is_text(const YamlSource& source) {
@@ -312,8 +318,10 @@ UserError error_at_key(const YamlNode& node, const std::string& problem) {
   return error_at_mark(*node.source, node.key_at, problem);
 }
 
+bool is_override(const YamlNode& node) { return node.source->name.starts_with(override_prefix); }
+
 void set_by_path(YamlNode& root, const std::string& path, const std::string& value) {
-  const std::string option = fmt::format("--set {}={}", path, value);
+  const std::string option = fmt::format("{}{}={}", override_prefix, path, value);
   const auto source = std::make_shared<const YamlSource>(YamlSource{option, "", ""});
   const std::vector<std::string> keys = split_path(path);
   if (keys.empty() || std::count(keys.begin(), keys.end(), "") > 0) {

@@ -61,6 +61,9 @@ UserError error_at(const YamlNode& node, const std::string& problem);
 /// The same about its key.
 UserError error_at_key(const YamlNode& node, const std::string& problem);
 
+/// Whether the node was put there by set_by_path.
+bool is_override(const YamlNode& node);
+
 /// `--set key.path=value`: puts the value, parsed as YAML, into the tree, creating maps on the way.
 /// @throws UserError when something on the way is a list or a plain value
 void set_by_path(YamlNode& root, const std::string& path, const std::string& value);

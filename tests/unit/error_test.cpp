@@ -1,10 +1,10 @@
 #include "simulator/base/error.hpp"
 
-#include <gtest/gtest.h>
-#include <unistd.h>
-
 #include <filesystem>
 #include <fstream>
+#include <unistd.h>
+
+#include <gtest/gtest.h>
 
 #include "simulator/base/files.hpp"
 #include "simulator/base/text_table.hpp"
@@ -46,8 +46,8 @@ TEST(UserErrorMessage, CaretBehindTheEndStaysAtTheEnd) {
 TEST(UserErrorMessage, LongLinesAreCutAroundTheCaret) {
   const std::string line = std::string(300, 'x') + "HERE" + std::string(300, 'y');
   EXPECT_EQ(UserError({"f", 1, 301}, "no", line).what(), "f:1:301: no\n    ..." + std::string(50, 'x') + "HERE" +
-                                                            std::string(46, 'y') + "...\n" + std::string(57, ' ') +
-                                                            "^ near here");
+                                                             std::string(46, 'y') + "...\n" + std::string(57, ' ') +
+                                                             "^ near here");
 }
 
 TEST(UserErrorMessage, ControlCharactersDoNotReachTheTerminal) {
@@ -68,13 +68,14 @@ TEST(Check, SaysWhatMustHoldAndThrowsOurFault) {
 // --- did you mean ------------------------------------------------------------------------------------------------
 
 TEST(NearestName, ToleratesTyposOnly) {
-  const std::vector<std::string> names{"tensor_parallel", "pipeline_parallel", "zero", "h100-80gb-sxm", "a100-40gb-sxm"};
-  EXPECT_EQ(nearest_name("tensor_paralel", names), "tensor_parallel");     // a letter is missing
-  EXPECT_EQ(nearest_name("tensor_parrallel", names), "tensor_parallel");   // one too many
-  EXPECT_EQ(nearest_name("tensro_parallel", names), "tensor_parallel");    // two swapped: one mistake
-  EXPECT_EQ(nearest_name("TENSOR-PARALLEL", names), "tensor_parallel");    // case does not count
+  const std::vector<std::string> names{"tensor_parallel", "pipeline_parallel", "zero", "h100-80gb-sxm",
+                                       "a100-40gb-sxm"};
+  EXPECT_EQ(nearest_name("tensor_paralel", names), "tensor_parallel");    // a letter is missing
+  EXPECT_EQ(nearest_name("tensor_parrallel", names), "tensor_parallel");  // one too many
+  EXPECT_EQ(nearest_name("tensro_parallel", names), "tensor_parallel");   // two swapped: one mistake
+  EXPECT_EQ(nearest_name("TENSOR-PARALLEL", names), "tensor_parallel");   // case does not count
   EXPECT_EQ(nearest_name("zreo", names), "zero");
-  EXPECT_EQ(nearest_name("h100", names), "h100-80gb-sxm");                 // stops short
+  EXPECT_EQ(nearest_name("h100", names), "h100-80gb-sxm");  // stops short
   EXPECT_EQ(nearest_name("price", names), "");
   EXPECT_EQ(nearest_name("x", names), "");
   EXPECT_EQ(nearest_name("", names), "");
@@ -83,7 +84,8 @@ TEST(NearestName, ToleratesTyposOnly) {
 }
 
 TEST(UnknownName, ProposesAndLists) {
-  EXPECT_EQ(unknown_name("GPU", "h10", {"h100", "a100"}), "unknown GPU 'h10', did you mean 'h100'? (one of: h100, a100)");
+  EXPECT_EQ(unknown_name("GPU", "h10", {"h100", "a100"}),
+            "unknown GPU 'h10', did you mean 'h100'? (one of: h100, a100)");
   EXPECT_EQ(unknown_name("GPU", "mine", {"h100", "a100"}), "unknown GPU 'mine' (one of: h100, a100)");
   EXPECT_EQ(unknown_name("GPU", "mine", {}), "unknown GPU 'mine'");
   const std::vector<std::string> many(14, "n");
@@ -96,17 +98,17 @@ TEST(UnknownName, ProposesAndLists) {
 TEST(Utf8, FindsWhatIsInvalid) {
   EXPECT_EQ(first_invalid_utf8("plain, ä, 模, 🙂"), std::string("plain, ä, 模, 🙂").size());
   EXPECT_EQ(first_invalid_utf8("ab\xff"), 2u);
-  EXPECT_EQ(first_invalid_utf8("\xc0\x80"), 0u);           // longer than needed
-  EXPECT_EQ(first_invalid_utf8("\xed\xa0\x80"), 0u);       // a surrogate
-  EXPECT_EQ(first_invalid_utf8("\xf4\x90\x80\x80"), 0u);   // beyond Unicode
-  EXPECT_EQ(first_invalid_utf8("\xe6\xa8"), 0u);           // cut short
+  EXPECT_EQ(first_invalid_utf8("\xc0\x80"), 0u);          // longer than needed
+  EXPECT_EQ(first_invalid_utf8("\xed\xa0\x80"), 0u);      // a surrogate
+  EXPECT_EQ(first_invalid_utf8("\xf4\x90\x80\x80"), 0u);  // beyond Unicode
+  EXPECT_EQ(first_invalid_utf8("\xe6\xa8"), 0u);          // cut short
 }
 
 TEST(Utf8, WidthInTerminalColumns) {
   EXPECT_EQ(display_width("abc"), 3u);
   EXPECT_EQ(display_width("näh"), 3u);
   EXPECT_EQ(display_width("模型"), 4u);
-  EXPECT_EQ(display_width("e\xcc\x81"), 1u);   // e and a combining accent
+  EXPECT_EQ(display_width("e\xcc\x81"), 1u);  // e and a combining accent
   EXPECT_EQ(display_width("\xff"), 1u);
 }
 
@@ -200,7 +202,7 @@ TEST_F(Files, WritingReplacesTheWholeFile) {
   put("out", "old and long");
   write_file_atomically(path("out"), "new");
   EXPECT_EQ(read_file(path("out")), "new");
-  EXPECT_EQ(files(), 1u);   // nothing temporary is left
+  EXPECT_EQ(files(), 1u);  // nothing temporary is left
 }
 
 TEST_F(Files, WritingFollowsALinkToItsFile) {

@@ -1,10 +1,11 @@
-#include <gtest/gtest.h>
+#include "simulator/units/units.hpp"
 
 #include <cmath>
 #include <limits>
 
+#include <gtest/gtest.h>
+
 #include "simulator/units/text.hpp"
-#include "simulator/units/units.hpp"
 
 namespace stepcast {
 namespace {

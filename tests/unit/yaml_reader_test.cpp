@@ -1,8 +1,8 @@
 #include "simulator/input/yaml_reader.hpp"
 
-#include <gtest/gtest.h>
-
 #include <functional>
+
+#include <gtest/gtest.h>
 
 namespace stepcast {
 namespace {
@@ -54,9 +54,11 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         Malformed{"empty", "", "f.yaml: the file is empty"},
         Malformed{"only_a_comment", "# nothing\n", "f.yaml: the file is empty"},
-        Malformed{"bracket_left_open", "a: [1, 2\n",
-                  "f.yaml:2:1: malformed YAML: end of sequence flow not found"},
-        Malformed{"quote_left_open", "a: 'x\n", "f.yaml:2:1: malformed YAML: illegal EOF in scalar"},
+        Malformed{"bracket_left_open", "a: [1, 2\n", "f.yaml:1: malformed YAML: end of sequence flow not found"},
+        Malformed{"quote_left_open", "a: 'x\nb: 1\n",
+                  "f.yaml:2: malformed YAML: illegal document indicator in scalar (is a quote left open?)"},
+        Malformed{"quote_left_open_without_newline", "a: \"x",
+                  "f.yaml:1: malformed YAML: illegal document indicator in scalar (is a quote left open?)"},
         Malformed{"two_colons", "name: a: b\n",
                   "f.yaml:1:8: malformed YAML: illegal map value (check the indentation; text with ': ' in it needs "
                   "quotes)\n"
@@ -79,14 +81,17 @@ INSTANTIATE_TEST_SUITE_P(
                   "    a: !gpu x\n"
                   "       ^ near here"},
         Malformed{"list_as_key", "? [a, b]\n: 1\n",
-                  "f.yaml:1:3: a key must be plain text\n"
+                  "f.yaml:1:3: a key must be plain text, not a list or a map (is a bracket left open?)\n"
                   "    ? [a, b]\n"
                   "      ^ near here"},
         Malformed{"two_documents", "a: 1\n---\nb: 2\n",
                   "f.yaml:3:1: a second document begins here: a file holds one\n"
                   "    b: 2\n"
                   "    ^ near here"},
-        Malformed{"not_utf8", "a: 1\nname: caf\xe9" "\n", "f.yaml:2: this line is not UTF-8 text"}),
+        Malformed{"not_utf8",
+                  "a: 1\nname: caf\xe9"
+                  "\n",
+                  "f.yaml:2: this line is not UTF-8 text"}),
     [](const auto& c) { return std::string(c.param.name); });
 
 TEST(ParseYaml, NestingIsLimited) {
@@ -104,12 +109,15 @@ TEST(ParseYaml, BombsAreRefusedQuickly) {
   for (const char* piece : {"[", "{", "{a: ", "- ", "? ", "[\n", "[a, ", "&a ", "! ", "-\n"}) {
     std::string bomb = "a: ";
     for (int i = 0; i < 100'000; ++i) bomb += piece;
-    EXPECT_NE(parsing(bomb), "") << piece;   // whatever the verdict: no crash, and the test's time limit holds
+    EXPECT_NE(parsing(bomb), "") << piece;  // whatever the verdict: no crash, and the test's time limit holds
   }
 }
 
 TEST(ParseYaml, WindowsLinesAndByteOrderMarkDoNotDisturbPlaces) {
-  const YamlNode root = parse_yaml("\xEF\xBB\xBF" "a: 1\r\nbee: x\r\n", "f.yaml", "");
+  const YamlNode root = parse_yaml(
+      "\xEF\xBB\xBF"
+      "a: 1\r\nbee: x\r\n",
+      "f.yaml", "");
   EXPECT_EQ(root.find("a")->text, "1");
   EXPECT_STREQ(error_at(*root.find("bee"), "no").what(), "f.yaml:2:6: no\n    bee: x\n         ^ near here");
 }
@@ -144,8 +152,8 @@ TEST(YamlInteger, IsDecimalDigitsInItsRange) {
   EXPECT_EQ(reading_integer("-3", {-5, 5}), "-3");
   for (const char* text : {"0", "-8", "1001", "1e3", "8.0", "0x10", "007", "+8", "1_000", "1,000", "eight", "8 GB",
                            "1000000000000000000", "99999999999999999999", "true", ".inf"}) {
-    EXPECT_EQ(reading_integer(text), std::string("f.yaml:1:4: plan.v must be a whole number from 1 to 1,000, not '") +
-                                         text + "'");
+    EXPECT_EQ(reading_integer(text),
+              std::string("f.yaml:1:4: plan.v must be a whole number from 1 to 1,000, not '") + text + "'");
   }
   EXPECT_EQ(reading_integer("'8'"), "f.yaml:1:4: plan.v must be a whole number from 1 to 1,000, not the text \"8\"");
   EXPECT_EQ(reading_integer("[8]"), "f.yaml:1:4: plan.v must be a whole number from 1 to 1,000, not a list");
@@ -255,7 +263,9 @@ TEST(YamlMap, KeysThatNobodyAskedForAreRefused) {
 
 TEST(YamlMap, AVocabularyIsCheckedBeforeAnythingIsMissed) {
   const YamlNode root = parse_yaml("layesr: 3\n", "f.yaml", "");
-  EXPECT_EQ(refusal([&] { YamlMap(YamlValue(root, ""), {"layers", "hidden"}).require("layers"); }),
+  EXPECT_EQ(refusal([&] {
+              YamlMap(YamlValue(root, ""), {"layers", "hidden"}).require("layers");
+            }),
             "f.yaml:1:1: unknown key 'layesr', did you mean 'layers'? (one of: layers, hidden)\n"
             "    layesr: 3\n"
             "    ^ near here");
@@ -306,7 +316,7 @@ TEST(SetByPath, ErrorsNameTheOption) {
   EXPECT_EQ(refusal([] { after_setting("a: 1\n", "plan..zero", "1"); }),
             "--set plan..zero=1: a part of the key is empty: write --set plan.tensor_parallel=4");
   EXPECT_EQ(refusal([] { after_setting("a: 1\n", "a", "[1"); }),
-            "--set a=[1: malformed YAML: end of sequence flow not found");
+            "--set a=[1: a key must be plain text, not a list or a map (is a bracket left open?)");
 }
 
 }  // namespace

@@ -5,9 +5,7 @@
 #include <fmt/format.h>
 #include <oneapi/tbb/parallel_for.h>
 
-#include "simulator/predict.hpp"
-#include "simulator/report/validation.hpp"
-#include "simulator/resolve.hpp"
+#include "simulator/validate.hpp"
 #include "tools/stepcast/command.hpp"
 
 namespace stepcast::cli {
@@ -43,90 +41,12 @@ class Progress {
   std::atomic<std::size_t> done_ = 0;
 };
 
-ValidationRow row_of(const ReferenceEntry& entry, Metric metric) {
-  ValidationRow row;
-  row.id = entry.id;
-  row.file = entry.file;
-  if (const auto& reference = entry.job.reference) {
-    row.source_title = reference->title;
-    row.confidence = reference->confidence;
-  }
-  row.gpu = entry.job.cluster.gpu.name;
-  row.framework = entry.job.framework.name;
-  row.metric = metric;
-  return row;
-}
-
-ValidationRow step_time_row(const ReferenceEntry& entry, const Report& report) {
-  ValidationRow row = row_of(entry, Metric::step_time);
-  const Reference& reference = *entry.job.reference;
-  row.published = reference.measured.step_time_s;
-  if (report.has_time()) row.predicted = report.step_time.si();
-  if (report.interval) row.interval = {report.interval->first.si(), report.interval->second.si()};
-  if (!reference.suspect.empty()) {
-    row.status = ValidationStatus::suspect;
-    row.reason = reference.suspect;
-  } else if (!report.feasible) {
-    row.status = ValidationStatus::infeasible_predicted;
-    row.reason = report.infeasible_reason;
-  }
-  return row;
-}
-
-/// Every kind of measured memory is compared with the predicted peak.
-ValidationRow memory_row(const ReferenceEntry& entry, const Report& report) {
-  ValidationRow row = row_of(entry, Metric::memory);
-  const Reference& reference = *entry.job.reference;
-  row.published = reference.measured.memory_gib;
-  if (report.memory.peak() > Bytes{}) row.predicted = report.memory.peak() / 1.0_GiB;
-  if (!reference.suspect.empty()) {
-    row.status = ValidationStatus::suspect;
-    row.reason = reference.suspect;
-  } else if (!row.predicted) {
-    row.status = ValidationStatus::infeasible_predicted;
-    row.reason = report.infeasible_reason;
-  }
-  return row;
-}
-
-ValidationRow out_of_memory_row(const ReferenceEntry& entry, const Report& report) {
-  ValidationRow row = memory_row(entry, report);
-  const bool agreed = !report.memory.fits();
-  row.status = agreed ? ValidationStatus::oom_agreed : ValidationStatus::oom_missed;
-  row.reason = agreed ? report.infeasible_reason : "published as out of memory";
-  return row;
-}
-
-/// Why a run cannot be compared; empty: it can.
-std::string incomparable(const Job& job, const Measured& measured) {
-  if (!measured.step_time_s && !measured.memory_gib && !measured.out_of_memory) return "nothing was measured";
-  return unsupported_reason(resolve(job));
-}
-
-/// What a reference run says of us: a row for each thing that was measured.
-std::vector<ValidationRow> rows_of(const ReferenceEntry& entry) {
-  const Measured measured = entry.job.reference ? entry.job.reference->measured : Measured{};
-  if (const std::string reason = incomparable(entry.job, measured); !reason.empty()) {
-    ValidationRow row = row_of(entry, measured.step_time_s ? Metric::step_time : Metric::memory);
-    row.published = measured.step_time_s ? measured.step_time_s : measured.memory_gib;
-    row.status = ValidationStatus::unsupported;
-    row.reason = reason;
-    return {row};
-  }
-  const Report report = predict(entry.job);
-  if (measured.out_of_memory) return {out_of_memory_row(entry, report)};
-  std::vector<ValidationRow> rows;
-  if (measured.step_time_s) rows.push_back(step_time_row(entry, report));
-  if (measured.memory_gib) rows.push_back(memory_row(entry, report));
-  return rows;
-}
-
 Validation replay(const std::vector<ReferenceEntry>& entries) {
   std::vector<std::vector<ValidationRow>> rows(entries.size());
   Progress progress(entries.size());
   oneapi::tbb::parallel_for(std::size_t{0}, entries.size(), [&](std::size_t i) {
     try {
-      rows[i] = rows_of(entries[i]);
+      rows[i] = compare_with_measurement(entries[i].job, entries[i].file, entries[i].id);
     } catch (const InternalError& error) {
       throw InternalError(fmt::format("{}#{}: {}", entries[i].file, entries[i].id, error.what()));
     }
