@@ -14,8 +14,7 @@ std::string unsupported_reason(const Job& job) {
   if (job.model.mla) return "latent attention (MLA)";
   if (family_of(job.model) == nullptr) return "a model family without a builder";
   if (job.reference && job.reference->notes.rfind("LORA RUN", 0) == 0) return "LoRA fine-tuning";
-  if (plan.zero == 2) return "ZeRO-2";
-  if (plan.zero >= 3) return "ZeRO-3 / FSDP";
+  if (plan.shard_group) return "hybrid sharding (HSDP)";
   if (plan.context_parallel > 1) return "context parallelism";
   if (plan.expert_parallel > 1) return "expert parallelism";
   if (!recompute_policy(plan.recompute)) return fmt::format("recompute policy '{}'", plan.recompute);

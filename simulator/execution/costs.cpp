@@ -34,6 +34,10 @@ Seconds CostModel::collective(CollectiveKind kind, GroupKind group, Bytes size) 
   return collective_time(kind, size, shape(group), cluster_);
 }
 
+Seconds CostModel::memory_pass(double bytes) const {
+  return op({.name = "", .pass = Pass::step, .work = MemoryBound{Bytes(bytes), 1}}).duration.seconds();
+}
+
 OpCost CostModel::op(const LocalOp& op) const {
   if (const auto* collective_op = std::get_if<Collective>(&op.work)) {
     const Seconds time =

@@ -35,6 +35,8 @@ class CostModel {
   OpCost op(const LocalOp& op) const;
   Seconds collective(CollectiveKind kind, GroupKind group, Bytes size) const;
   GroupShape shape(GroupKind group) const;
+  /// One kernel that moves that many bytes.
+  Seconds memory_pass(double bytes) const;
 
   /// Runs a list on its two lanes and joins them at the end; pads to what the host needs to launch it.
   FoldedPass fold(const OpList& ops, Seconds host_time) const;

@@ -6,6 +6,7 @@
 
 #include "simulator/base/error.hpp"
 #include "simulator/collectives/collective_time.hpp"
+#include "simulator/execution/data_parallel.hpp"
 #include "simulator/execution/program_builder.hpp"
 #include "simulator/schedules/schedule.hpp"
 
@@ -20,9 +21,6 @@ struct MessageEnds {
 };
 using Messages = std::map<MessageKey, MessageEnds>;
 
-/// Parameters of one gradient bucket: Megatron-LM distributed_data_parallel.py, max(40e6, 1e6 D).
-double bucket_parameters(double data_ranks) { return std::max(40e6, 1e6 * data_ranks); }
-
 /// Writes the program of one pipeline stage.
 class StageLowering {
  public:
@@ -32,19 +30,16 @@ class StageLowering {
         chunks_(input.model.stages[static_cast<std::size_t>(stage)]),
         builder_(input.costs, input.granularity, labels),
         messages_(messages),
-        data_ranks_(static_cast<double>(input.plan.data_parallel) * input.plan.context_parallel),
-        shape_{input.plan.pipeline_parallel, input.plan.virtual_stages, input.plan.microbatches()} {}
+        shape_{input.plan.pipeline_parallel, input.plan.virtual_stages, input.plan.microbatches()},
+        steps_(scheduled_passes()),
+        data_parallel_(scheme({input, stage, chunks_, steps_, builder_})) {}
 
   Program lower() {
     begin_step();
-    const Schedule* schedule = find_schedule(in_.plan.schedule);
-    CHECK(schedule != nullptr, "the plan was checked to name a schedule");
-    const std::vector<PassStep> steps = schedule->order(shape_, stage_);
-    plan_reductions(steps);
-    for (std::size_t begin = 0; begin < steps.size();) {
+    for (std::size_t begin = 0; begin < steps_.size();) {
       std::size_t end = begin;
-      while (exchange_blocks() && end + 1 < steps.size() && !steps[end].exchange_after) ++end;
-      run_group(steps, begin, end + 1);
+      while (exchange_blocks() && end + 1 < steps_.size() && !steps_[end].exchange_after) ++end;
+      run_group(begin, end + 1);
       begin = end + 1;
     }
     end_step();
@@ -54,10 +49,15 @@ class StageLowering {
  private:
   int virtual_stages() const { return shape_.stages * shape_.chunks; }
   int virtual_stage(int chunk) const { return chunk * shape_.stages + stage_; }
-  bool sharded_optimizer() const { return in_.plan.zero >= 1; }
-  bool reduces() const { return data_ranks_ > 1; }
-  bool overlaps_reduction() const { return reduces() && in_.plan.overlap_grad_reduce.value(); }
-  bool overlaps_gather() const { return reduces() && sharded_optimizer() && in_.plan.overlap_param_gather.value(); }
+  std::vector<PassStep> scheduled_passes() const {
+    const Schedule* schedule = find_schedule(in_.plan.schedule);
+    CHECK(schedule != nullptr, "the plan was checked to name a schedule");
+    return schedule->order(shape_, stage_);
+  }
+
+  static std::unique_ptr<DataParallelism> scheme(const StageContext& stage) {
+    return stage.in.plan.zero >= 2 ? fully_sharded(stage) : replicated(stage);
+  }
 
   /// Without virtual stages every exchange blocks; with them Megatron of 2021-22 blocks once a forward-backward pair.
   bool exchange_blocks() const {
@@ -122,12 +122,12 @@ class StageLowering {
   }
 
   /// Passes between two exchanges: one each, or the forward-backward pairs of a blocking interleaved schedule.
-  void run_group(const std::vector<PassStep>& steps, std::size_t begin, std::size_t end) {
+  void run_group(std::size_t begin, std::size_t end) {
     // A blocking rendezvous is posted when the previous exchange is over; an asynchronous or ring-wrapped one early.
     const std::int32_t posted = exchange_blocks() && shape_.chunks == 1 ? builder_.last(Stream::compute) : -1;
     std::vector<std::int32_t> received;
     for (std::size_t i = begin; i < end; ++i) {
-      const std::int32_t receive = emit_receive(steps[i], posted);
+      const std::int32_t receive = emit_receive(steps_[i], posted);
       if (receive >= 0) received.push_back(receive);
     }
     const bool exchanged = !received.empty() || !sent_.empty();
@@ -149,10 +149,10 @@ class StageLowering {
                        received);
         received.clear();
       }
-      done.push_back(run_pass(steps[i]));
+      done.push_back(run_pass(steps_[i]));
     }
     for (std::size_t i = begin; i < end; ++i) {
-      const std::int32_t send = emit_send(steps[i], done[i - begin]);
+      const std::int32_t send = emit_send(steps_[i], done[i - begin]);
       if (send >= 0) sent_.push_back(send);
     }
   }
@@ -170,135 +170,48 @@ class StageLowering {
   std::int32_t run_pass(const PassStep& step) {
     const ChunkContents& chunk = chunks_[static_cast<std::size_t>(step.chunk)];
     const bool forward = step.kind == PassKind::forward;
-    if (forward && step.microbatch == 0 && overlaps_gather() && !buckets()) {
-      builder_.wait_next(gathered_[static_cast<std::size_t>(step.chunk)]);
-    }
-    const bool by_bucket = buckets() && ((forward && step.microbatch == 0 && overlaps_gather()) ||
-                                         (!forward && last_backward(step) && overlaps_reduction()));
-    builder_.begin_pass(forward ? "forward" : "backward", step.microbatch, by_bucket);
+    data_parallel_->before_pass(step);
+    const bool by_block = data_parallel_->by_block(step);
+    builder_.begin_pass(forward ? "forward" : "backward", step.microbatch, by_block);
 
     std::vector<std::pair<const LocalBlock*, int>> blocks;
     for_each_block(in_.model, chunk, [&](const LocalBlock& block, int count) { blocks.emplace_back(&block, count); });
     if (!forward) std::reverse(blocks.begin(), blocks.end());
-    double pending = 0;
     for (const auto& [block, count] : blocks) {
       const bool layer = block != &in_.model.embedding && block != &in_.model.head;
       const Seconds host = layer ? host_time(forward) : Seconds(0);
       const OpList& ops = forward ? block->forward : block->backward;
-      if (!by_bucket) {
+      if (!by_block) {
         builder_.block(ops, host, count);
         continue;
       }
       for (int i = 0; i < count; ++i) {
-        if (forward) builder_.wait_next(next_gathered_bucket(block->parameters));
+        data_parallel_->before_block({step, *block});
         builder_.block(ops, host, 1);
-        if (!forward) {
-          pending += block->parameters;
-          if (pending >= bucket_parameters(data_ranks_)) reduce_gradients(std::exchange(pending, 0), true);
-        }
+        data_parallel_->after_block({step, *block});
       }
     }
     const std::int32_t end = builder_.end_pass();
-    if (!forward) {
-      if (by_bucket && pending > 0) reduce_gradients(pending, true);
-      after_backward(step);
-    }
+    data_parallel_->after_pass(step);
     return end;
-  }
-
-  bool last_backward(const PassStep& step) const { return step.microbatch == shape_.microbatches - 1; }
-
-  // --- data parallelism -----------------------------------------------------------------------------------------
-
-  /// Bucketing is for the first stage's only chunk; other stages and chunks reduce in one piece
-  /// (Megatron-LM distributed_data_parallel.py).
-  bool buckets() const { return shape_.chunks == 1 && stage_ == 0; }
-
-  double chunk_parameters(std::size_t chunk) const {
-    double sum = 0;
-    for_each_block(in_.model, chunks_[chunk], [&](const LocalBlock& block, int count) { sum += block.parameters * count; });
-    return sum;
-  }
-
-  std::int32_t reduce_gradients(double parameters, bool overlapped) {
-    if (!reduces() || parameters <= 0) return -1;
-    const auto kind = sharded_optimizer() ? CollectiveKind::reduce_scatter : CollectiveKind::all_reduce;
-    const std::int32_t after = builder_.last(Stream::compute);
-    return builder_.collective(Stream::data, Bucket::dp_comm, GroupKind::data,
-                               overlapped ? "gradient_reduce_overlapped" : "gradient_reduce",
-                               in_.costs.collective(kind, GroupKind::data, Bytes(in_.gradient_bytes * parameters)),
-                               {after});
-  }
-
-  std::int32_t gather_parameters(double parameters, const std::vector<std::int32_t>& waits = {}) {
-    return builder_.collective(
-        Stream::data, Bucket::dp_comm, GroupKind::data, "parameter_gather",
-        in_.costs.collective(CollectiveKind::all_gather, GroupKind::data, Bytes(in_.parameter_bytes * parameters)),
-        waits);
-  }
-
-  /// Overlapped reductions of a chunk start when every stage has had its last backward of that chunk: after virtual
-  /// backward pass k rank r starts that of virtual pass k - r (Megatron-LM schedules.py, align_grad_reduce).
-  void plan_reductions(const std::vector<PassStep>& steps) {
-    reduce_after_.assign(chunks_.size(), -1);
-    std::int64_t k = 0;
-    for (const PassStep& step : steps) {
-      if (step.kind != PassKind::backward) continue;
-      if (last_backward(step)) reduce_after_[static_cast<std::size_t>(step.chunk)] = k + (shape_.chunks > 1 ? stage_ : 0);
-      ++k;
-    }
-    backwards_ = k;
-  }
-
-  void after_backward(const PassStep&) {
-    const std::int64_t k = backward_++;
-    if (!overlaps_reduction() || buckets()) return;
-    for (std::size_t chunk = 0; chunk < chunks_.size(); ++chunk) {
-      const std::int64_t due = std::min(reduce_after_[chunk], backwards_ - 1);
-      if (due == k) reduce_gradients(chunk_parameters(chunk), true);
-    }
-  }
-
-  std::int32_t next_gathered_bucket(double parameters) {
-    // Layers of one bucket wait for the same gather; the bucket behind it is on its way meanwhile.
-    bucket_position_ += parameters;
-    const auto index = static_cast<std::size_t>((bucket_position_ - parameters) / bucket_parameters(data_ranks_));
-    return gathered_[std::min(index, gathered_.size() - 1)];
   }
 
   // --- the step -------------------------------------------------------------------------------------------------
 
-  Seconds memory_pass(double bytes) const {
-    return in_.costs.op({.name = "", .pass = Pass::step, .work = MemoryBound{Bytes(bytes), 1}}).duration.seconds();
-  }
-
   void begin_step() {
-    const double parameters = in_.model.parameters(stage_);
+    // Replicas clear the whole buffer, shards only their own part.
+    const double held = in_.plan.zero >= 2 ? data_parallel_->owned_parameters() : in_.model.parameters(stage_);
     builder_.local(Stream::compute, Bucket::optimizer, "gradient_clear",
-                   memory_pass(*in_.framework.gradient_clear_bytes * parameters), {});
-    if (!overlaps_gather()) return;
-    if (buckets()) {
-      for (double left = parameters; left > 0; left -= bucket_parameters(data_ranks_)) {
-        gathered_.push_back(gather_parameters(std::min(left, bucket_parameters(data_ranks_))));
-      }
-    } else {
-      for (std::size_t chunk = 0; chunk < chunks_.size(); ++chunk) gathered_.push_back(gather_parameters(chunk_parameters(chunk)));
-    }
+                   in_.costs.memory_pass(*in_.framework.gradient_clear_bytes * held), {});
+    data_parallel_->begin_step();
   }
 
   void end_step() {
     const ParallelPlan& plan = in_.plan;
     const Framework& framework = in_.framework;
-    const double parameters = in_.model.parameters(stage_);
-    const double owned = parameters / (sharded_optimizer() ? data_ranks_ : 1);
+    const double owned = data_parallel_->owned_parameters();
     const std::int32_t last_pass = builder_.last(Stream::compute);
-    std::int32_t reduced = builder_.last(Stream::data);
-
-    if (reduces() && !overlaps_reduction()) {
-      builder_.local(Stream::compute, Bucket::optimizer, "gradient_scale",
-                     memory_pass(*framework.gradient_scale_bytes * parameters), {});
-      reduced = reduce_gradients(parameters, false);
-    }
+    std::int32_t reduced = data_parallel_->finish_gradients();
     if (plan.sequence_parallel) {   // norms see other tokens on each tensor-parallel rank
       builder_.collective(Stream::tensor, Bucket::tp_comm, GroupKind::tensor, "norm_gradient_reduce",
                           in_.costs.collective(CollectiveKind::all_reduce, GroupKind::tensor,
@@ -314,16 +227,13 @@ class StageLowering {
     }
     // The norm of all gradients is a barrier across the whole job.
     builder_.local(Stream::compute, Bucket::optimizer, "gradient_norm",
-                   memory_pass(*framework.gradient_clip_bytes * owned / 3),
+                   in_.costs.memory_pass(*framework.gradient_clip_bytes * owned / 3),
                    {reduced, builder_.last(Stream::tensor)});
     builder_.collective(Stream::compute, Bucket::dp_comm, GroupKind::world, "gradient_norm_reduce",
                         in_.costs.collective(CollectiveKind::all_reduce, GroupKind::world, Bytes(4)), {});
     builder_.local(Stream::compute, Bucket::optimizer, "optimizer",
-                   memory_pass((*framework.gradient_clip_bytes * 2 / 3 + *framework.optimizer_bytes) * owned), {});
-    std::int32_t gathered = -1;
-    if (reduces() && sharded_optimizer() && !overlaps_gather()) {
-      gathered = gather_parameters(parameters, {builder_.last(Stream::compute)});
-    }
+                   in_.costs.memory_pass((*framework.gradient_clip_bytes * 2 / 3 + *framework.optimizer_bytes) * owned), {});
+    const std::int32_t gathered = data_parallel_->after_optimizer();
     builder_.local(Stream::compute, Bucket::host, "between_steps", *framework.host_time_per_step,
                    {gathered, builder_.last(Stream::data), builder_.last(Stream::tensor),
                     builder_.last(Stream::send_forward), builder_.last(Stream::send_backward)});
@@ -334,13 +244,10 @@ class StageLowering {
   const std::vector<ChunkContents>& chunks_;
   ProgramBuilder builder_;
   Messages& messages_;
-  const double data_ranks_;
   const PipelineShape shape_;
-  std::vector<std::int32_t> sent_;          ///< of the last group
-  std::vector<std::int32_t> gathered_;      ///< overlapped parameter gathers, by bucket or chunk
-  double bucket_position_ = 0;              ///< parameters of the layers that have started their first forward
-  std::vector<std::int64_t> reduce_after_;  ///< per chunk: backward pass after which its reduction starts
-  std::int64_t backward_ = 0, backwards_ = 0;
+  const std::vector<PassStep> steps_;
+  const std::unique_ptr<DataParallelism> data_parallel_;
+  std::vector<std::int32_t> sent_;   ///< of the last group
 };
 
 void connect(Programs& programs, const Messages& messages) {

@@ -40,6 +40,24 @@ Bytes activation_bytes(const ShardedModel& model, const std::vector<ChunkContent
   return layers / v * static_cast<double>(in_flight) + ends + working;
 }
 
+/// What fully sharded training holds on top of its shards: two gathered units in flight, the gradients of one whole, and
+/// its reduce_scatter input in flight beside the next (PyTorch FSDP2 `_fsdp_param_group.py`); or all parameters, when
+/// they stay gathered.
+Bytes gathered_bytes(const ShardedModel& model, const std::vector<ChunkContents>& chunks, const ParallelPlan& plan,
+                     double reduce_bytes) {
+  const double element = plan.precision == Precision::fp8 ? 2 : element_bytes(plan.precision);
+  double largest = 0, all = 0;
+  for (const ChunkContents& chunk : chunks) {
+    for_each_block(model, chunk, [&](const LocalBlock& block, int count) {
+      largest = std::max(largest, block.parameters);
+      all += block.parameters * count;
+    });
+  }
+  const bool stay = plan.zero == 2 || !plan.reshard_after_forward.value_or(plan.pipeline_parallel == 1);
+  const double gathered = stay ? element * all : 2 * element * largest;
+  return Bytes(gathered + (element + 2 * reduce_bytes) * largest);
+}
+
 }  // namespace
 
 MemoryUse stage_memory(const ShardedModel& model, int stage, const ParallelPlan& plan, const Framework& framework,
@@ -55,6 +73,10 @@ MemoryUse stage_memory(const ShardedModel& model, int stage, const ParallelPlan&
   use.activations = activation_bytes(model, model.stages[static_cast<std::size_t>(stage)], chunks_in_flight);
   const double exchanged = plan.pipeline_parallel > 1 ? 4 : 0;   // sent and received, forward and backward
   use.buffers = *framework.communicator_memory * communicators(plan) + boundary * exchanged;
+  if (plan.zero >= 2 && data_ranks > 1) {
+    const double reduce_bytes = plan.grad_reduce_dtype.value_or("fp32") == "fp32" ? 4 : 2;
+    use.buffers += gathered_bytes(model, model.stages[static_cast<std::size_t>(stage)], plan, reduce_bytes);
+  }
   use.other = *gpu.context_memory;
   use.capacity = *gpu.memory;
   return use;

@@ -1,0 +1,60 @@
+#pragma once
+/// How the ranks that hold copies or shards of a stage's parameters keep them together: what they launch, and when.
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "simulator/execution/lower.hpp"
+#include "simulator/execution/program_builder.hpp"
+#include "simulator/schedules/schedule.hpp"
+
+namespace stepcast {
+
+/// One block of one pass, as the lowering walks through a stage's schedule.
+struct PassBlock {
+  const PassStep& step;
+  const LocalBlock& block;
+};
+
+/// What a scheme sees of the stage that it works on.
+struct StageContext {
+  const LoweringInput& in;
+  int stage = 0;
+  const std::vector<ChunkContents>& chunks;
+  const std::vector<PassStep>& steps;
+  ProgramBuilder& builder;
+
+  double data_ranks() const {
+    return static_cast<double>(in.plan.data_parallel) * in.plan.context_parallel;
+  }
+  bool last_microbatch(const PassStep& step) const { return step.microbatch == in.plan.microbatches() - 1; }
+};
+
+/// One scheme: replicas with an all_reduce, a sharded optimizer, fully sharded parameters.
+class DataParallelism {
+ public:
+  virtual ~DataParallelism() = default;
+  virtual void begin_step() = 0;
+  /// Whether a pass is walked block by block; else it is one instruction.
+  virtual bool by_block(const PassStep& step) const = 0;
+  virtual void before_pass(const PassStep& step) = 0;
+  virtual void before_block(const PassBlock& at) = 0;
+  virtual void after_block(const PassBlock& at) = 0;
+  virtual void after_pass(const PassStep& step) = 0;
+  /// Launches what is left to reduce. @return what the gradient norm waits for, or -1
+  virtual std::int32_t finish_gradients() = 0;
+  /// Parameters that this rank's optimizer updates.
+  virtual double owned_parameters() const = 0;
+  /// @return what the step waits for after the optimizer, or -1
+  virtual std::int32_t after_optimizer() = 0;
+};
+
+/// Whole parameters on every rank: all_reduce of gradients, or reduce_scatter and all_gather around a sharded optimizer
+/// (ZeRO-1, Megatron's distributed optimizer), overlapped or not.
+std::unique_ptr<DataParallelism> replicated(const StageContext& stage);
+
+/// ZeRO-3 and FSDP (ZeRO-2 where parameters stay gathered): blocks gathered before use, gradients scattered after.
+std::unique_ptr<DataParallelism> fully_sharded(const StageContext& stage);
+
+}  // namespace stepcast

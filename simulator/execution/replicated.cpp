@@ -1,0 +1,136 @@
+/// Megatron-LM's data parallelism (distributed_data_parallel.py, distrib_optimizer.py), and plain DDP.
+
+#include <algorithm>
+#include <utility>
+
+#include "simulator/execution/data_parallel.hpp"
+
+namespace stepcast {
+namespace {
+
+/// Parameters of one gradient bucket: Megatron-LM distributed_data_parallel.py, max(40e6, 1e6 D).
+double bucket_parameters(double data_ranks) { return std::max(40e6, 1e6 * data_ranks); }
+
+class Replicated : public DataParallelism {
+ public:
+  explicit Replicated(const StageContext& stage) : stage_(stage), in_(stage.in) { plan_reductions(); }
+
+  void begin_step() override {
+    if (!overlaps_gather()) return;
+    if (buckets()) {
+      const double bucket = bucket_parameters(stage_.data_ranks());
+      for (double left = parameters(); left > 0; left -= bucket) gathered_.push_back(gather(std::min(left, bucket)));
+    } else {
+      for (const ChunkContents& chunk : stage_.chunks) gathered_.push_back(gather(chunk_parameters(chunk)));
+    }
+  }
+
+  bool by_block(const PassStep& step) const override {
+    if (!buckets()) return false;
+    if (step.kind == PassKind::forward) return step.microbatch == 0 && overlaps_gather();
+    return stage_.last_microbatch(step) && overlaps_reduction();
+  }
+
+  void before_pass(const PassStep& step) override {
+    if (step.kind == PassKind::forward && step.microbatch == 0 && overlaps_gather() && !buckets()) {
+      stage_.builder.wait_next(gathered_[static_cast<std::size_t>(step.chunk)]);
+    }
+  }
+
+  void before_block(const PassBlock& at) override {
+    if (at.step.kind == PassKind::forward) stage_.builder.wait_next(next_gathered_bucket(at.block.parameters));
+  }
+
+  void after_block(const PassBlock& at) override {
+    if (at.step.kind == PassKind::forward) return;
+    pending_ += at.block.parameters;
+    if (pending_ >= bucket_parameters(stage_.data_ranks())) reduce(std::exchange(pending_, 0), true);
+  }
+
+  void after_pass(const PassStep& step) override {
+    if (step.kind == PassKind::forward) return;
+    if (pending_ > 0) reduce(std::exchange(pending_, 0), true);
+    const std::int64_t k = backward_++;
+    if (!overlaps_reduction() || buckets()) return;
+    for (std::size_t chunk = 0; chunk < stage_.chunks.size(); ++chunk) {
+      if (std::min(reduce_after_[chunk], backwards_ - 1) == k) reduce(chunk_parameters(stage_.chunks[chunk]), true);
+    }
+  }
+
+  std::int32_t finish_gradients() override {
+    if (!reduces() || overlaps_reduction()) return stage_.builder.last(Stream::data);
+    stage_.builder.local(Stream::compute, Bucket::optimizer, "gradient_scale",
+                         in_.costs.memory_pass(*in_.framework.gradient_scale_bytes * parameters()), {});
+    return reduce(parameters(), false);
+  }
+
+  double owned_parameters() const override { return parameters() / (sharded_optimizer() ? stage_.data_ranks() : 1); }
+
+  std::int32_t after_optimizer() override {
+    if (!reduces() || !sharded_optimizer() || overlaps_gather()) return -1;
+    return gather(parameters(), {stage_.builder.last(Stream::compute)});
+  }
+
+ private:
+  bool sharded_optimizer() const { return in_.plan.zero >= 1; }
+  bool reduces() const { return stage_.data_ranks() > 1; }
+  bool overlaps_reduction() const { return reduces() && in_.plan.overlap_grad_reduce.value(); }
+  bool overlaps_gather() const { return reduces() && sharded_optimizer() && in_.plan.overlap_param_gather.value(); }
+
+  /// Bucketing is for the first stage's only chunk; other stages and chunks reduce in one piece.
+  bool buckets() const { return stage_.chunks.size() == 1 && stage_.stage == 0; }
+
+  double parameters() const { return in_.model.parameters(stage_.stage); }
+  double chunk_parameters(const ChunkContents& chunk) const {
+    double sum = 0;
+    for_each_block(in_.model, chunk, [&](const LocalBlock& block, int count) { sum += block.parameters * count; });
+    return sum;
+  }
+
+  std::int32_t reduce(double count, bool overlapped) {
+    const auto kind = sharded_optimizer() ? CollectiveKind::reduce_scatter : CollectiveKind::all_reduce;
+    return stage_.builder.collective(Stream::data, Bucket::dp_comm, GroupKind::data,
+                                     overlapped ? "gradient_reduce_overlapped" : "gradient_reduce",
+                                     in_.costs.collective(kind, GroupKind::data, Bytes(in_.gradient_bytes * count)),
+                                     {stage_.builder.last(Stream::compute)});
+  }
+
+  std::int32_t gather(double count, const std::vector<std::int32_t>& waits = {}) {
+    return stage_.builder.collective(
+        Stream::data, Bucket::dp_comm, GroupKind::data, "parameter_gather",
+        in_.costs.collective(CollectiveKind::all_gather, GroupKind::data, Bytes(in_.parameter_bytes * count)), waits);
+  }
+
+  /// Overlapped reductions of a chunk start when every stage has had its last backward of that chunk: after virtual
+  /// backward pass k rank r starts that of virtual pass k - r (Megatron-LM schedules.py, align_grad_reduce).
+  void plan_reductions() {
+    reduce_after_.assign(stage_.chunks.size(), -1);
+    const int lag = stage_.chunks.size() > 1 ? stage_.stage : 0;
+    for (const PassStep& step : stage_.steps) {
+      if (step.kind != PassKind::backward) continue;
+      if (stage_.last_microbatch(step)) reduce_after_[static_cast<std::size_t>(step.chunk)] = backwards_ + lag;
+      ++backwards_;
+    }
+  }
+
+  /// Blocks of one bucket wait for the same gather; the bucket behind it is on its way meanwhile.
+  std::int32_t next_gathered_bucket(double count) {
+    const auto index = static_cast<std::size_t>(std::exchange(position_, position_ + count) /
+                                                bucket_parameters(stage_.data_ranks()));
+    return gathered_[std::min(index, gathered_.size() - 1)];
+  }
+
+  const StageContext stage_;
+  const LoweringInput& in_;
+  std::vector<std::int32_t> gathered_;      ///< overlapped parameter gathers, by bucket or chunk
+  double position_ = 0;                     ///< parameters of the blocks that have started their first forward
+  double pending_ = 0;                      ///< of the bucket that is filling
+  std::vector<std::int64_t> reduce_after_;  ///< per chunk: backward pass after which its reduction starts
+  std::int64_t backward_ = 0, backwards_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<DataParallelism> replicated(const StageContext& stage) { return std::make_unique<Replicated>(stage); }
+
+}  // namespace stepcast
