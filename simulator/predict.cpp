@@ -72,7 +72,8 @@ Report predict(const Job& given, const ExecutionOptions& options, Timeline* trac
   const std::vector<std::int64_t> in_flight = chunks_in_flight(job.plan);
   // The events executor samples the spread of speed when it simulates every rank; else its expectation is added.
   const bool expected = options.jitter && !(options.executor == Executor::events && !options.fold);
-  const CostModel costs(job.cluster, job.plan, expected);
+  CostModel costs(job.cluster, job.plan, expected);
+  if (job.plan.zero >= 3) costs.limit_sharding_nics(*job.framework.sharding_nics);
 
   const SummaryInput summary{job, graph, model, costs, static_cast<double>(padded_vocab(job)),
                              memory_of(job, model, in_flight, boundary.sent), in_flight};

@@ -15,7 +15,9 @@ std::string unsupported_reason(const Job& job) {
   if (family_of(job.model) == nullptr) return "a model family without a builder";
   if (job.reference && job.reference->notes.rfind("LORA RUN", 0) == 0) return "LoRA fine-tuning";
   if (plan.shard_group) return "hybrid sharding (HSDP)";
-  if (plan.context_parallel > 1) return "context parallelism";
+  if (plan.context_parallel > 1 && !plan.flash_attention.value_or(true)) {
+    return "context parallelism with unfused attention";
+  }
   if (plan.expert_parallel > 1) return "expert parallelism";
   if (!recompute_policy(plan.recompute)) return fmt::format("recompute policy '{}'", plan.recompute);
   if (plan.cpu_offload != "none") return fmt::format("offload to the CPU ({})", plan.cpu_offload);
@@ -55,7 +57,9 @@ std::string infeasible_reason(const Job& job) {
     return not_divisible("sequence_length", plan.sequence_length, "tensor_parallel", t);
   }
   const std::int64_t virtual_stages = std::int64_t{plan.pipeline_parallel} * plan.virtual_stages;
-  if (virtual_stages > model.layers) {
+  // Where embedding and loss take a layer's slot each, a chunk may hold nothing else.
+  const bool slots = (model.layers + 2) % virtual_stages == 0;
+  if (virtual_stages > model.layers + (slots ? 2 : 0)) {
     return fmt::format("{} layers cannot fill {} pipeline stages x {} chunks", model.layers, plan.pipeline_parallel,
                        plan.virtual_stages);
   }
@@ -155,6 +159,7 @@ Sharding sharding_of(const Job& job) {
   sharding.sequence_length = static_cast<double>(plan.sequence_length);
   sharding.tokens = sharding.sequences * sharding.sequence_length / plan.context_parallel;
   sharding.tensor = plan.tensor_parallel;
+  sharding.context = plan.context_parallel;
   sharding.sequence_parallel = plan.sequence_parallel && plan.tensor_parallel > 1;
   sharding.precision = plan.precision;
   sharding.element = plan.precision == Precision::fp8 ? 2 : element_bytes(plan.precision);

@@ -31,7 +31,14 @@ GroupShape CostModel::shape(GroupKind group) const {
 }
 
 Seconds CostModel::collective(CollectiveKind kind, GroupKind group, Bytes size) const {
-  return collective_time(kind, size, shape(group), cluster_);
+  const Cluster& cluster = group == GroupKind::data && sharding_cluster_ ? *sharding_cluster_ : cluster_;
+  return collective_time(kind, size, shape(group), cluster);
+}
+
+void CostModel::limit_sharding_nics(int nics) {
+  if (nics <= 0 || nics >= cluster_.fabric.nics_per_node) return;
+  sharding_cluster_ = cluster_;
+  sharding_cluster_->fabric.nics_per_node = nics;
 }
 
 Seconds CostModel::memory_pass(double bytes) const {
@@ -42,7 +49,8 @@ OpCost CostModel::op(const LocalOp& op) const {
   if (const auto* collective_op = std::get_if<Collective>(&op.work)) {
     const Seconds time =
         collective(collective_op->kind, collective_op->group, collective_op->size) * collective_op->exposed_share;
-    return {to_ticks(time), time, Bucket::tp_comm, Bound::network, cluster_.node.intra.efficiency.basis, false};
+    const Bucket bucket = collective_op->group == GroupKind::context ? Bucket::cp_comm : Bucket::tp_comm;
+    return {to_ticks(time), time, bucket, Bound::network, cluster_.node.intra.efficiency.basis, false};
   }
   KernelTime kernel;
   if (const auto* gemm = std::get_if<Gemm>(&op.work)) kernel = gemm_time(*gemm, cluster_.gpu);
@@ -53,28 +61,52 @@ OpCost CostModel::op(const LocalOp& op) const {
           kernel.bound, kernel.basis, kernel.clocked};
 }
 
+namespace {
+
+/// One operator of a list that is being folded.
+struct Placed {
+  SimTime start, end;
+  Bucket bucket{};
+  int previous = -1;   ///< on its lane
+};
+
+/// Charges the idle stretch [from, to) of the compute lane to the collective that ended it, and what of the stretch lies
+/// before that one's start to the one that held it up.
+void charge(const std::vector<Placed>& placed, int cause, SimTime from, SimTime to, BucketTimes& parts) {
+  while (to > from && cause >= 0) {
+    const Placed& comm = placed[static_cast<std::size_t>(cause)];
+    const SimTime began = std::max(from, comm.start);
+    parts[static_cast<std::size_t>(comm.bucket)] += to - began;
+    to = began;
+    cause = comm.previous;
+  }
+}
+
+}  // namespace
+
 FoldedPass CostModel::fold(const OpList& ops, Seconds host_time) const {
   FoldedPass folded;
-  std::vector<SimTime> finish(ops.size());
-  SimTime lane_end[2];
-  SimTime& compute_end = lane_end[0];
-  SimTime busy;
+  std::vector<Placed> placed(ops.size());
+  int last[2] = {-1, -1};
+  const auto end_of = [&](int index) { return index < 0 ? SimTime{} : placed[static_cast<std::size_t>(index)].end; };
   for (std::size_t i = 0; i < ops.size(); ++i) {
     const OpCost cost = op(ops[i]);
-    SimTime& end = lane_end[static_cast<std::size_t>(ops[i].lane)];
-    const SimTime ready = ops[i].after >= 0 ? finish[static_cast<std::size_t>(ops[i].after)] : SimTime{};
-    end = std::max(end, ready) + cost.duration;
-    finish[i] = end;
+    int& previous = last[static_cast<std::size_t>(ops[i].lane)];
+    const SimTime free = end_of(previous);
+    Placed& at = placed[i];
+    at = {std::max(free, end_of(ops[i].after)), {}, cost.bucket, previous};
+    at.end = at.start + cost.duration;
     if (ops[i].lane == Lane::compute) {
-      busy += cost.duration;
+      charge(placed, ops[i].after, free, at.start, folded.parts);
+      folded.parts[static_cast<std::size_t>(cost.bucket)] += cost.duration;
       if (cost.clocked) folded.clocked += cost.duration;
     }
+    previous = static_cast<int>(i);
   }
-  const SimTime gpu = std::max(compute_end, lane_end[1]);
-  const SimTime host = to_ticks(host_time);
-  folded.duration = std::max(gpu, host);
-  folded.parts[static_cast<std::size_t>(Bucket::compute)] = busy;
-  folded.parts[static_cast<std::size_t>(Bucket::tp_comm)] = gpu - busy;
+  const SimTime compute = end_of(last[0]);
+  const SimTime gpu = std::max(compute, end_of(last[1]));
+  charge(placed, last[1], compute, gpu, folded.parts);
+  folded.duration = std::max(gpu, to_ticks(host_time));
   folded.parts[static_cast<std::size_t>(Bucket::host)] = folded.duration - gpu;
   return folded;
 }

@@ -1,6 +1,8 @@
 #pragma once
 /// Durations: every operator and collective of a job in ticks.
 
+#include <optional>
+
 #include "simulator/cluster/placement.hpp"
 #include "simulator/execution/options.hpp"
 #include "simulator/execution/programs.hpp"
@@ -32,6 +34,9 @@ class CostModel {
   /// @param expected_spread  add the expected wait for the slowest of the ranks that synchronise
   CostModel(const Cluster& cluster, const ParallelPlan& plan, bool expected_spread);
 
+  /// Gathers and scatters of fully sharded parameters reach the network through only that many NICs of a node.
+  void limit_sharding_nics(int nics);
+
   OpCost op(const LocalOp& op) const;
   Seconds collective(CollectiveKind kind, GroupKind group, Bytes size) const;
   GroupShape shape(GroupKind group) const;
@@ -44,6 +49,7 @@ class CostModel {
  private:
   const Cluster& cluster_;
   const ParallelPlan& plan_;
+  std::optional<Cluster> sharding_cluster_;   ///< with fewer NICs
   double clock_slowdown_ = 1;    ///< of the slowest GPU of the job, on kernels that follow the clock
   double launch_slowdown_ = 1;   ///< of the slowest of a tensor-parallel group, on each region between collectives
 };

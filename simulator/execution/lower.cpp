@@ -163,7 +163,7 @@ class StageLowering {
     const Framework& framework = in_.framework;
     if (*framework.launch_mode != LaunchMode::eager || in_.plan.cuda_graphs.value_or(false)) return Seconds(0);
     if (forward) return *framework.host_time_per_layer_forward;
-    const bool again = in_.plan.recompute == "full";
+    const bool again = in_.plan.recompute == "full" || in_.plan.recompute == "selective-op";
     return *framework.host_time_per_layer_backward + (again ? *framework.host_time_per_layer_forward : Seconds(0));
   }
 

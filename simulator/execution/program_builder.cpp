@@ -108,7 +108,7 @@ void ProgramBuilder::emit_kernels(const OpList& ops, const FoldedPass& pass) {
     index[i] = add({.kind = comm ? InstructionKind::collective : InstructionKind::local,
                     .stream = comm ? Stream::tensor : Stream::compute,
                     .bucket = cost.bucket,
-                    .group = GroupKind::tensor,
+                    .group = comm ? std::get<Collective>(ops[i].work).group : GroupKind::tensor,
                     .duration = cost.duration,
                     .clocked = cost.clocked ? cost.duration : SimTime{},
                     .label = labels_[ops[i].name],

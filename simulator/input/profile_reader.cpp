@@ -296,6 +296,7 @@ Framework read_framework(const YamlNode& root, const std::string& name) {
   field(map, "recompute_stops_early", framework.recompute_stops_early);
   field(map, "vocab_multiple", framework.vocab_multiple);
   field(map, "vocab_multiple_times_tp", framework.vocab_multiple_times_tp);
+  field(map, "sharding_nics", framework.sharding_nics);
   field(map, "optimizer_bytes", framework.optimizer_bytes);
   field(map, "gradient_clip_bytes", framework.gradient_clip_bytes);
   field(map, "gradient_clear_bytes", framework.gradient_clear_bytes);

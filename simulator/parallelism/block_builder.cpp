@@ -20,6 +20,7 @@ LocalBlock BlockBuilder::build() {
   for (const ModelOp& op : block_.ops) forward(op, Pass::forward, local.forward);
   pending_ = -1;
   if (recomputed_ && s_.recompute == Recompute::full) recompute_forward(local.backward);
+  if (recomputed_ && s_.recompute == Recompute::selective_op) recompute_selected(local.backward);
   for (auto op = block_.ops.rbegin(); op != block_.ops.rend(); ++op) {
     std::visit([&](const auto& what) { backward(what, op->name, local.backward); }, op->what);
   }
@@ -57,11 +58,12 @@ void BlockBuilder::blocking(OpList& ops, std::string_view name, Pass pass, Colle
   await(static_cast<int>(ops.size()) - 1);
 }
 
-int BlockBuilder::background(OpList& ops, std::string_view name, Pass pass, CollectiveKind kind, double bytes) {
+int BlockBuilder::background(OpList& ops, std::string_view name, Pass pass, CollectiveKind kind, double bytes,
+                             GroupKind group) {
   const int producer = static_cast<int>(ops.size()) - 1;
   ops.push_back({.name = name,
                  .pass = pass,
-                 .work = Collective{kind, GroupKind::tensor, Bytes(bytes)},
+                 .work = Collective{kind, group, Bytes(bytes)},
                  .lane = Lane::comm,
                  .after = producer});
   return static_cast<int>(ops.size()) - 1;
@@ -142,7 +144,36 @@ AttentionKernel fused_attention(const CoreAttentionOp& attention, const Sharding
 
 }  // namespace
 
+/// Context parallelism as Transformer Engine's ring (context_parallel.py): keys and values go round while each rank
+/// works on what it has. Balanced causal halves: the diagonal step is causal, each later one half a rectangle.
+void BlockBuilder::ring_attention(const CoreAttentionOp& attention, std::string_view name, Pass pass, bool backward,
+                                  OpList& ops) {
+  const double c = s_.context;
+  const double kv_heads = std::max(1.0, static_cast<double>(attention.kv_heads) / t_);
+  const double d = static_cast<double>(attention.head_dim);
+  const double keys_and_values = 2 * e_ * s_.sequences * s_.sequence_length * kv_heads * d;   // of all ranks
+  const int round = background(ops, "ring_keys_values", pass, CollectiveKind::all_gather, keys_and_values, GroupKind::context);
+  AttentionKernel kernel = fused_attention(attention, s_, backward);
+  kernel.query_length = kernel.key_length = s_.sequence_length / c;
+  push(ops, {.name = name, .pass = pass, .work = kernel});
+  kernel.causal = false;
+  kernel.key_length = s_.sequence_length / (2 * c);
+  for (int step = 1; step < s_.context; ++step) {
+    push(ops, {.name = name, .pass = pass, .work = kernel});
+    if (!backward) {   // the partial outputs are rescaled: read the new one, read and write the fp32 sum
+      memory(ops, "attention_merge", pass, (e_ + 8) * T_ * static_cast<double>(attention.heads) * d / t_);
+    }
+  }
+  int last = round;
+  if (backward) {
+    last = background(ops, "ring_key_value_gradients", pass, CollectiveKind::reduce_scatter, keys_and_values,
+                      GroupKind::context);
+  }
+  await(last);
+}
+
 void BlockBuilder::forward(const CoreAttentionOp& attention, std::string_view name, Pass pass, OpList& ops) {
+  if (s_.context > 1) return ring_attention(attention, name, pass, false, ops);
   if (s_.flash_attention) {
     push(ops, {.name = name, .pass = pass, .work = fused_attention(attention, s_, false)});
     return;
@@ -230,6 +261,30 @@ void BlockBuilder::recompute_forward(OpList& ops) {
   for (std::size_t i = 0; i < count; ++i) forward(block_.ops[i], Pass::recompute, ops);
 }
 
+/// torchtitan's per-operator policy (activation_checkpoint.py): outputs of attention, of reductions and of every other
+/// matrix product are kept; the second, fourth, ... product, pointwise kernels and gathers run again.
+void BlockBuilder::recompute_selected(OpList& ops) {
+  int products = 0;
+  for (const ModelOp& op : block_.ops) {
+    if (std::holds_alternative<CoreAttentionOp>(op.what)) continue;
+    const auto* linear = std::get_if<LinearOp>(&op.what);
+    if (linear == nullptr) {
+      forward(op, Pass::recompute, ops);
+      continue;
+    }
+    const bool column = linear->split == TensorSplit::column;
+    const double in = static_cast<double>(linear->in);
+    if (column && linear->starts_region && s_.sequence_parallel) {
+      blocking(ops, "all_gather_input", Pass::recompute, CollectiveKind::all_gather, e_ * T_ * in, true);
+    }
+    for (double n : local_outputs(*linear)) {
+      if (++products % 2 != 0) continue;
+      kernel(ops, op.name, Pass::recompute,
+             {.m = T_, .n = n, .k = column ? in : in / t_, .precision = linear_precision(), .layout = Layout::tn});
+    }
+  }
+}
+
 void BlockBuilder::backward(const NormOp&, std::string_view name, OpList& ops) {
   memory(ops, name, Pass::backward_input, framework_.norm_backward_bytes * (e_ / 2) * T_sp_ * h_, 2);
 }
@@ -306,6 +361,7 @@ void BlockBuilder::backward(const RotaryOp& rotary, std::string_view name, OpLis
 }
 
 void BlockBuilder::backward(const CoreAttentionOp& attention, std::string_view name, OpList& ops) {
+  if (s_.context > 1) return ring_attention(attention, name, Pass::backward_input, true, ops);
   if (s_.flash_attention) {
     push(ops, {.name = name, .pass = Pass::backward_input, .work = fused_attention(attention, s_, true)});
     return;
@@ -446,6 +502,23 @@ void BlockBuilder::account_memory(LocalBlock& local) const {
       local.saved = Bytes(bytes - saved.scores);
       local.working = Bytes(saved.scores);
       break;
+    case Recompute::selective_op: {
+      // The block's input, the attention's inputs and output, and every other linear's output.
+      double kept = e_ * T_sp_ * h_;
+      int products = 0;
+      for (const ModelOp& op : block_.ops) {
+        if (const auto* linear = std::get_if<LinearOp>(&op.what)) {
+          for (double n : local_outputs(*linear)) {
+            if (++products % 2 != 0) kept += e_ * (linear->split == TensorSplit::column ? T_ : T_sp_) * n;
+          }
+        } else if (const auto* attention = std::get_if<CoreAttentionOp>(&op.what)) {
+          kept += (e_ * static_cast<double>(attention->head_dim) + 4) * T_ * static_cast<double>(attention->heads) / t_;
+        }
+      }
+      local.saved = Bytes(kept);
+      local.working = Bytes(std::max(0.0, bytes - kept));
+      break;
+    }
     case Recompute::full:
       local.saved = Bytes(e_ * T_sp_ * h_);   // the block's input
       local.working = Bytes(bytes);

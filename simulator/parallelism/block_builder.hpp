@@ -39,6 +39,8 @@ class BlockBuilder {
   void backward(const CrossEntropyOp&, std::string_view name, OpList& ops);
 
   void recompute_forward(OpList& ops);
+  void recompute_selected(OpList& ops);
+  void ring_attention(const CoreAttentionOp&, std::string_view name, Pass pass, bool backward, OpList& ops);
   void account_memory(LocalBlock& local) const;
 
   // Emission.
@@ -47,7 +49,8 @@ class BlockBuilder {
   /// A collective of the tensor group that the next kernel waits for.
   void blocking(OpList& ops, std::string_view name, Pass pass, CollectiveKind kind, double bytes, bool overlappable);
   /// A collective that runs beside the following kernels; the one that needs it says so with `await`.
-  int background(OpList& ops, std::string_view name, Pass pass, CollectiveKind kind, double bytes);
+  int background(OpList& ops, std::string_view name, Pass pass, CollectiveKind kind, double bytes,
+                 GroupKind group = GroupKind::tensor);
   void await(int op) { pending_ = op; }
   void push(OpList& ops, LocalOp op);
 

@@ -6,6 +6,7 @@ namespace {
 constexpr RecomputePolicy policies[] = {
     {"none", "every activation is kept", Recompute::none},
     {"selective", "the attention core is computed again (Korthikanti et al. 2022)", Recompute::selective},
+    {"selective-op", "every second matrix product and all pointwise work (torchtitan)", Recompute::selective_op},
     {"full", "only each layer's input is kept", Recompute::full},
 };
 

@@ -18,6 +18,7 @@ struct Sharding {
   double sequences = 0;           ///< b
   double sequence_length = 0;     ///< s
   int tensor = 1;                 ///< t
+  int context = 1;                ///< c
   bool sequence_parallel = false;
   Precision precision = Precision::bf16;
   double element = 2;             ///< bytes of an activation

@@ -10,7 +10,8 @@
 
 namespace stepcast {
 
-enum class Recompute { none, selective, full };   ///< selective: the attention core alone
+/// selective: the attention core alone; selective_op: every second matrix product and all that is pointwise
+enum class Recompute { none, selective, selective_op, full };
 
 enum class LayerSplit { automatic, even, embedding_and_loss_as_layers, given };
 

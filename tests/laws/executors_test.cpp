@@ -49,10 +49,14 @@ Job any_job() {
   job.cluster = rough_cluster(job.cluster.gpus);
   if (v == 1 && p > 1) job.plan.schedule = *rc::gen::element<std::string>("gpipe", "1f1b");
   job.model.layers = *rc::gen::inRange(p * v, 4 * p * v + 1);
-  job.plan.zero = *rc::gen::inRange(0, 2);
+  job.plan.zero = *rc::gen::inRange(0, 4);
   job.plan.sequence_parallel = t > 1 && *rc::gen::arbitrary<bool>();
-  job.plan.recompute = *rc::gen::element<std::string>("none", "selective", "full");
+  job.plan.recompute = *rc::gen::element<std::string>("none", "selective", "selective-op", "full");
   job.plan.flash_attention = *rc::gen::arbitrary<bool>();
+  if (*job.plan.flash_attention && *rc::gen::arbitrary<bool>()) {
+    job.plan.context_parallel = 2;
+    job.cluster = rough_cluster(2 * job.cluster.gpus);
+  }
   job.plan.overlap_grad_reduce = *rc::gen::arbitrary<bool>();
   job.plan.overlap_param_gather = *rc::gen::arbitrary<bool>();
   job.plan.overlap_p2p = *rc::gen::arbitrary<bool>();
@@ -73,6 +77,7 @@ void same_breakdown(const Report& a, const Report& b) {
     RC_ASSERT(x.tp_comm_exposed.si() == y.tp_comm_exposed.si());
     RC_ASSERT(x.bubble.si() == y.bubble.si());
     RC_ASSERT(x.dp_comm_exposed.si() == y.dp_comm_exposed.si());
+    RC_ASSERT(x.cp_comm_exposed.si() == y.cp_comm_exposed.si());
   }
 }
 
@@ -104,6 +109,7 @@ RC_GTEST_PROP(Executors, KernelsEqualTheirFoldedChunk, ()) {
     RC_ASSERT(kernel.step_time.si() == chunk.step_time.si());
     RC_ASSERT(kernel.breakdown.compute.si() == chunk.breakdown.compute.si());
     RC_ASSERT(kernel.breakdown.tp_comm_exposed.si() == chunk.breakdown.tp_comm_exposed.si());
+    RC_ASSERT(kernel.breakdown.cp_comm_exposed.si() == chunk.breakdown.cp_comm_exposed.si());
   }
 }
 

@@ -67,6 +67,25 @@ TEST(CourseForms, TensorParallelAllReduce) {
   EXPECT_NEAR(sent / Bytes(ring * (8 * l * b * s * h + lm_head)), 1, 1e-6);
 }
 
+// FSDP: 24 l h^2 bytes are gathered in each pass and as many scattered; a ring sends (k-1)/k of each. ZeRO-3 moves 1.5
+// times what data parallelism does (arXiv 1910.02054, section 7).
+TEST(CourseForms, FullySharded) {
+  Job job = fixtures::job(1, 1, 4, 1);
+  job.model.bias = false;
+  job.model.position = Position::none;
+  job.model.vocab = 16;
+  job.plan.zero = 3;
+  const double l = static_cast<double>(job.model.layers);
+  const Timeline timeline = timeline_of(job);
+  const Bytes gathered = time_of(timeline, "parameter_gather", 0) * BytesPerSecond(300e9);
+  const Bytes scattered = time_of(timeline, "gradient_scatter", 0) * BytesPerSecond(300e9);
+  EXPECT_NEAR(gathered / Bytes(2 * 3.0 / 4 * 24 * l * h * h), 1, 0.003);
+  EXPECT_NEAR(scattered / Bytes(3.0 / 4 * 24 * l * h * h), 1, 0.003);
+  job.plan.zero = 0;
+  const Bytes reduced = time_of(timeline_of(job), "gradient_reduce", 0) * BytesPerSecond(300e9);
+  EXPECT_NEAR((gathered + scattered) / reduced, 1.5, 0.003);
+}
+
 // Mixed precision with Adam: (2 + 2 + K) bytes a parameter, K = 12; the ZeRO stages shard K, then gradients, then
 // parameters (arXiv 1910.02054, figure 1: 7.5 G parameters on 64 GPUs: 120, 31.4, 16.6 and 1.9 GB).
 TEST(CourseForms, ZeroFigure1) {
