@@ -1,10 +1,12 @@
 #pragma once
 /// Durations: every operator and collective of a job in ticks.
 
+#include <vector>
+
 #include "simulator/cluster/placement.hpp"
 #include "simulator/execution/options.hpp"
 #include "simulator/execution/programs.hpp"
-#include "simulator/kernels/kernel_time.hpp"
+#include "simulator/kernels/gemm_model.hpp"
 #include "simulator/workload/plan.hpp"
 #include "simulator/workload/sharded_model.hpp"
 
@@ -16,7 +18,7 @@ struct OpCost {
   Seconds bare;          ///< of the kernel alone
   Bucket bucket{};
   Bound bound{};
-  Basis basis{};
+  Evidence evidence{};
   bool clocked = false;
 };
 
@@ -40,8 +42,11 @@ class CostModel {
   FoldedPass fold(const OpList& ops, Seconds host_time) const;
 
  private:
+  KernelTime kernel_time(const LocalOp& op) const;
+
   const Cluster& cluster_;
   const ParallelPlan& plan_;
+  std::vector<GemmModel> gemm_;  ///< by precision
   double clock_slowdown_ = 1;    ///< of the slowest GPU of the job, on kernels that follow the clock
   double launch_slowdown_ = 1;   ///< of the slowest of a tensor-parallel group, on each region between collectives
 };

@@ -7,6 +7,7 @@
 #include "simulator/base/error.hpp"
 #include "simulator/collectives/collective_time.hpp"
 #include "simulator/execution/program_builder.hpp"
+#include "simulator/execution/step_work.hpp"
 #include "simulator/schedules/schedule.hpp"
 
 namespace stepcast {
@@ -33,7 +34,8 @@ class StageLowering {
         builder_(input.costs, input.granularity, labels),
         messages_(messages),
         data_ranks_(static_cast<double>(input.plan.data_parallel) * input.plan.context_parallel),
-        shape_{input.plan.pipeline_parallel, input.plan.virtual_stages, input.plan.microbatches()} {}
+        shape_{input.plan.pipeline_parallel, input.plan.virtual_stages, input.plan.microbatches()},
+        work_(step_work(input.model, stage, input.plan, input.framework)) {}
 
   Program lower() {
     begin_step();
@@ -268,14 +270,14 @@ class StageLowering {
 
   // --- the step -------------------------------------------------------------------------------------------------
 
-  Seconds memory_pass(double bytes) const {
-    return in_.costs.op({.name = "", .pass = Pass::step, .work = MemoryBound{Bytes(bytes), 1}}).duration.seconds();
+  Seconds memory_pass(Bytes bytes) const {
+    return in_.costs.op({.name = "", .pass = Pass::step, .work = MemoryBound{bytes, 1}}).duration.seconds();
   }
 
   void begin_step() {
     const double parameters = in_.model.parameters(stage_);
     builder_.local(Stream::compute, Bucket::optimizer, "gradient_clear",
-                   memory_pass(*in_.framework.gradient_clear_bytes * parameters), {});
+                   memory_pass(work_.clear), {});
     if (!overlaps_gather()) return;
     if (buckets()) {
       for (double left = parameters; left > 0; left -= bucket_parameters(data_ranks_)) {
@@ -290,13 +292,12 @@ class StageLowering {
     const ParallelPlan& plan = in_.plan;
     const Framework& framework = in_.framework;
     const double parameters = in_.model.parameters(stage_);
-    const double owned = parameters / (sharded_optimizer() ? data_ranks_ : 1);
     const std::int32_t last_pass = builder_.last(Stream::compute);
     std::int32_t reduced = builder_.last(Stream::data);
 
     if (reduces() && !overlaps_reduction()) {
       builder_.local(Stream::compute, Bucket::optimizer, "gradient_scale",
-                     memory_pass(*framework.gradient_scale_bytes * parameters), {});
+                     memory_pass(work_.scale), {});
       reduced = reduce_gradients(parameters, false);
     }
     if (plan.sequence_parallel) {   // norms see other tokens on each tensor-parallel rank
@@ -314,12 +315,12 @@ class StageLowering {
     }
     // The norm of all gradients is a barrier across the whole job.
     builder_.local(Stream::compute, Bucket::optimizer, "gradient_norm",
-                   memory_pass(*framework.gradient_clip_bytes * owned / 3),
+                   memory_pass(work_.norm),
                    {reduced, builder_.last(Stream::tensor)});
     builder_.collective(Stream::compute, Bucket::dp_comm, GroupKind::world, "gradient_norm_reduce",
                         in_.costs.collective(CollectiveKind::all_reduce, GroupKind::world, Bytes(4)), {});
     builder_.local(Stream::compute, Bucket::optimizer, "optimizer",
-                   memory_pass((*framework.gradient_clip_bytes * 2 / 3 + *framework.optimizer_bytes) * owned), {});
+                   memory_pass(work_.update), {});
     std::int32_t gathered = -1;
     if (reduces() && sharded_optimizer() && !overlaps_gather()) {
       gathered = gather_parameters(parameters, {builder_.last(Stream::compute)});
@@ -336,6 +337,7 @@ class StageLowering {
   Messages& messages_;
   const double data_ranks_;
   const PipelineShape shape_;
+  const StepWork work_;
   std::vector<std::int32_t> sent_;          ///< of the last group
   std::vector<std::int32_t> gathered_;      ///< overlapped parameter gathers, by bucket or chunk
   double bucket_position_ = 0;              ///< parameters of the layers that have started their first forward
