@@ -118,6 +118,7 @@ template <class Visitor>
 void visit_fields(ClockPoint& p, Visitor& v) {
   v.choice("load", p.load, loads);
   v.choice("data", p.data, data_kinds);
+  v.choice("precision", p.precision, precisions);
   v.count("seconds", p.seconds, 1);
   v.result("tflops", p.tflops);
   v.result("gbps", p.gbps);
@@ -388,6 +389,38 @@ const std::vector<std::string>& collective_ops() {
   static const Choices ops{"all_reduce", "all_gather", "reduce_scatter", "all_to_all", "send_recv",
                            "broadcast",  "reduce",     "gather",         "scatter",    "hypercube"};
   return ops;
+}
+
+std::string preset_of_device(std::string_view device) {
+  struct Row {
+    std::vector<std::string_view> parts;  ///< all of them occur in the name
+    std::string_view preset;
+  };
+  // The first that fits: the more particular ones stand first.
+  static const std::vector<Row> rows{{{"A100", "PCIe", "80GB"}, "a100-80gb-pcie"},
+                                     {{"A100", "40GB"}, "a100-40gb-sxm"},
+                                     {{"A100", "80GB"}, "a100-80gb-sxm"},
+                                     {{"H100 PCIe"}, "h100-80gb-pcie"},
+                                     {{"H100", "80GB HBM3"}, "h100-80gb-sxm"},
+                                     {{"H800"}, "h800-80gb-sxm"},
+                                     {{"H200", "NVL"}, ""},
+                                     {{"GH200"}, ""},
+                                     {{"H200"}, "h200-141gb-sxm"},
+                                     {{"GB200"}, "gb200-186gb"},
+                                     {{"GB300"}, "gb300"},
+                                     {{"B200"}, "b200-180gb-sxm"},
+                                     {{"V100", "SXM", "32GB"}, "v100-32gb-sxm"},
+                                     {{"V100", "SXM", "16GB"}, "v100-16gb-sxm"},
+                                     {{"RTX 4090 D"}, ""},
+                                     {{"RTX 4090"}, "rtx4090-24gb"},
+                                     {{"RTX PRO 6000"}, "rtxpro6000-96gb"},
+                                     {{"MI300X"}, "mi300x-192gb"}};
+  for (const Row& row : rows) {
+    const bool fits = std::all_of(row.parts.begin(), row.parts.end(),
+                                  [&](std::string_view part) { return device.find(part) != std::string_view::npos; });
+    if (fits) return std::string(row.preset);
+  }
+  return {};
 }
 
 std::string_view kind_of(const MeasuredPoint& point) { return measurement_kinds()[point.index()]; }

@@ -21,7 +21,8 @@
 
 namespace stepcast {
 
-/// `batch` independent products [m, k] x [k, n]; m is the token dimension of the forward pass (simulator/workload/op.hpp).
+/// `batch` independent products [m, k] x [k, n], as in simulator/workload/op.hpp: the tokens are m in the forward pass
+/// and the input gradient, and k in the weight gradient.
 struct GemmPoint {
   std::int64_t m = 0, n = 0, k = 0;
   std::int64_t batch = 1;
@@ -55,7 +56,7 @@ struct MemoryPoint {
   bool operator==(const MemoryPoint&) const = default;
 };
 
-/// One kernel launch; time_us is the time of one.
+/// One kernel launch; time_us is the time of one. Of a graph: its time over the hundred kernels in it.
 struct LaunchPoint {
   std::string mode = "stream";  ///< stream, graph
   /// call: the host's side of a launch. empty: empty kernels back to back. gap: idle time between dependent kernels.
@@ -102,14 +103,15 @@ struct OverlapPoint {
   bool operator==(const OverlapPoint&) const = default;
 };
 
-/// One window of a sustained load: clock, power and temperature are its averages, time_us is that of one product
-/// (load gemm, mixed) or one kernel (load memory).
+/// One window of a sustained load: clock, power and temperature are its averages; time_us is the time of one iteration,
+/// which is a product (load gemm), a copy (memory), or a product and a copy in turn (mixed).
 struct ClockPoint {
-  std::string load = "gemm";    ///< gemm, memory, mixed
-  std::string data = "normal";  ///< normal, zeros
-  std::int64_t seconds = 0;     ///< since the load began, at the window's end
-  double tflops = 0;            ///< of the products over the whole window
-  double gbps = 0;              ///< GB/s of the memory kernels over the whole window
+  std::string load = "gemm";       ///< gemm, memory, mixed
+  std::string data = "normal";     ///< normal, zeros
+  std::int64_t seconds = 0;        ///< since the load began, at the window's end
+  double tflops = 0;               ///< of the products over the whole window
+  double gbps = 0;                 ///< GB/s of the memory kernels over the whole window
+  std::string precision = "bf16";  ///< of the products
 
   bool operator==(const ClockPoint&) const = default;
 };
@@ -136,6 +138,9 @@ struct Measurement {
 
   bool operator==(const Measurement&) const = default;
 };
+
+/// The preset that a GPU of this name seems to be: "NVIDIA H100 80GB HBM3" is "h100-80gb-sxm". Empty when none is.
+std::string preset_of_device(std::string_view device);
 
 /// gemm, attention, memory, launch, copy, collective, overlap, clock.
 std::string_view kind_of(const MeasuredPoint& point);

@@ -7,7 +7,7 @@ namespace {
 Measurement common(const CsvRow& row, const ImportOptions& options, const std::string& file) {
   Measurement measurement;
   measurement.device = row.text("gpu");
-  measurement.gpu = options.gpu.empty() ? gpu_preset_of(measurement.device) : options.gpu;
+  name_gpu(measurement, options);
   measurement.library = row.text("framework");
   measurement.source = "ai-dynamo/aiconfigurator, " + file;
   measurement.time_us = row.positive("time_ms") * 1e3;

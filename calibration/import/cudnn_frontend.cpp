@@ -9,7 +9,7 @@ namespace {
 Measurement common(const CsvRow& row, const ImportOptions& options, const std::string& file) {
   Measurement measurement;
   measurement.device = row.text("gpu");
-  measurement.gpu = options.gpu.empty() ? gpu_preset_of(measurement.device) : options.gpu;
+  name_gpu(measurement, options);
   measurement.library = row.text("backend");
   measurement.source = "NVIDIA/cudnn-frontend, " + file;
   measurement.time_us = row.positive("time_ms") * 1e3;

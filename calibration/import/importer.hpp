@@ -18,11 +18,12 @@ namespace stepcast {
 
 /// What a table does not say of itself.
 struct ImportOptions {
-  std::string gpu;         ///< preset name of the GPU; empty: by the name in the table
-  std::string dtype;       ///< only rows of this type, in the table's own spelling; empty: all that we know
-  std::string op;          ///< nccl-tests: the operation, where neither the log nor the file's name has it
-  std::optional<std::int64_t> ranks;   ///< nccl-tests: where the log does not list them
-  std::optional<std::int64_t> nodes;
+  std::string gpu = {};         ///< only measurements of this preset, and the preset of a device that we do not know
+  std::string dtype = {};       ///< only rows of this type, in the table's own spelling; empty: all that we know
+  std::string op = {};          ///< nccl-tests: the operation, where neither the log nor the file's name has it
+  std::optional<std::int64_t> ranks = {};   ///< nccl-tests: where the log does not list them
+  std::optional<std::int64_t> nodes = {};
+  bool drop_contradictions = false;    ///< leaves out shapes whose times contradict one another, instead of an error
 };
 
 /// A measurement and the line that it came from.
@@ -56,6 +57,9 @@ ImportedFiles import_files(const Importer& importer, const std::vector<std::stri
 
 /// The preset that a device of this name seems to be; empty when none fits.
 std::string gpu_preset_of(std::string_view device);
+
+/// Sets the preset by the device's name, or by the option where that says nothing.
+void name_gpu(Measurement& measurement, const ImportOptions& options);
 
 Imported import_nccl_tests(const std::string& path, std::string_view text, const ImportOptions& options);
 Imported import_vidur(const std::string& path, std::string_view text, const ImportOptions& options);

@@ -212,7 +212,7 @@ class Log {
   void add(std::int64_t size, const Type& type, bool in_place, double time, const Location& where, const Fail&) {
     Measurement measurement;
     measurement.device = header_.device.empty() ? "unknown" : header_.device;
-    measurement.gpu = options_.gpu.empty() ? gpu_preset_of(measurement.device) : options_.gpu;
+    name_gpu(measurement, options_);
     measurement.library = header_.library;
     measurement.source = "nccl-tests, " + file_name_of(path_);
     measurement.time_us = time;

@@ -46,14 +46,9 @@ Imported import_simumax(const std::string& path, std::string_view text, const Im
   for (const CsvRow& row : table.rows()) {
     const std::string& op = row.text("op");
     const std::string& system = row.text("system");
-    const std::string gpu = gpu_preset_of(system);
     const double rate = row.positive("achieved_tflops") * 1e12;
     if (op != "matmul") {
       ++imported.left_out["operator " + op];
-      continue;
-    }
-    if (!options.gpu.empty() && gpu != options.gpu) {   // one table holds several GPUs
-      ++imported.left_out["system " + system];
       continue;
     }
     const Shape shape(row, row.text("shape"));
@@ -65,7 +60,7 @@ Imported import_simumax(const std::string& path, std::string_view text, const Im
 
     Measurement measurement;
     measurement.device = system;
-    measurement.gpu = gpu;
+    name_gpu(measurement, options);
     measurement.library = "simumax";
     measurement.source = "MooreThreads/SimuMax, " + file_name_of(path);
     const double flops = 2.0 * static_cast<double>(point.m) * static_cast<double>(point.n) *

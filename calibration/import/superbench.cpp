@@ -21,7 +21,7 @@ Imported import_superbench(const std::string& path, std::string_view text, const
     }
     Measurement measurement;
     measurement.device = row.text("gpu");
-    measurement.gpu = options.gpu.empty() ? gpu_preset_of(measurement.device) : options.gpu;
+    name_gpu(measurement, options);
     measurement.library = "superbench";
     measurement.source = "microsoft/superbenchmark, " + row.text("source");
     const std::int64_t bytes = row.count("size_bytes");

@@ -33,15 +33,20 @@ struct Repeats {
   std::vector<std::pair<double, int>> times;
 };
 
+bool contradictory(const Measurement& measurement, const Repeats& repeats) {
+  return repeats.times.back().first > contradiction * repeats.times.front().first &&
+         !std::holds_alternative<CollectivePoint>(measurement.point);
+}
+
 void take_median(Measurement& measurement, Repeats& repeats, const std::string& path) {
   if (repeats.times.size() < 2) return;
-  std::sort(repeats.times.begin(), repeats.times.end());
   const auto& [fastest, fast_line] = repeats.times.front();
   const auto& [slowest, slow_line] = repeats.times.back();
-  if (slowest > contradiction * fastest && !std::holds_alternative<CollectivePoint>(measurement.point))
+  if (contradictory(measurement, repeats))
     throw UserError({path, std::max(fast_line, slow_line), 0},
                     fmt::format("contradicts line {}: {} us and {} us for the same {}", std::min(fast_line, slow_line),
-                                fastest, slowest, key_of(measurement)));
+                                fastest, slowest, key_of(measurement)) +
+                        "; --drop-contradictions leaves such shapes out");
   measurement.time_us = repeats.times[repeats.times.size() / 2].first;
   measurement.time_us_min = fastest;
   measurement.repeats = static_cast<std::int64_t>(repeats.times.size());
@@ -60,6 +65,11 @@ std::string gpu_preset_of(std::string_view device) {
   for (const Device& known : devices)
     if (name.find(known.part) != std::string::npos) return std::string(known.gpu);
   return {};
+}
+
+void name_gpu(Measurement& measurement, const ImportOptions& options) {
+  measurement.gpu = gpu_preset_of(measurement.device);
+  if (measurement.gpu.empty()) measurement.gpu = options.gpu;
 }
 
 std::span<const Importer> importers() {
@@ -86,6 +96,10 @@ ImportedFiles import_files(const Importer& importer, const std::vector<std::stri
     std::map<std::string, Repeats> seen;
     const std::size_t begin = all.measurements.size();
     for (ImportedRow& row : imported.rows) {
+      if (!options.gpu.empty() && row.measurement.gpu != options.gpu) {   // one table may hold several
+        ++all.left_out["GPU " + row.measurement.gpu];
+        continue;
+      }
       const std::string key = key_of(row.measurement);
       const auto [found, is_new] = seen.try_emplace(key, Repeats{all.measurements.size(), {}});
       found->second.times.emplace_back(row.measurement.time_us, row.line);
@@ -100,10 +114,20 @@ ImportedFiles import_files(const Importer& importer, const std::vector<std::stri
                                     earlier->second, key));
       all.measurements.push_back(std::move(row.measurement));
     }
-    for (auto& [key, repeats] : seen) take_median(all.measurements[repeats.index], repeats, path);
+    std::vector<std::size_t> dropped;
+    for (auto& [key, repeats] : seen) {
+      std::sort(repeats.times.begin(), repeats.times.end());
+      if (options.drop_contradictions && contradictory(all.measurements[repeats.index], repeats))
+        dropped.push_back(repeats.index);
+      else
+        take_median(all.measurements[repeats.index], repeats, path);
+    }
+    std::sort(dropped.rbegin(), dropped.rend());
+    for (const std::size_t index : dropped) all.measurements.erase(all.measurements.begin() + static_cast<std::ptrdiff_t>(index));
+    if (!dropped.empty()) all.left_out["shapes whose times contradict one another"] += static_cast<int>(dropped.size());
     if (all.measurements.size() == begin) {
       std::string why;
-      for (const auto& [reason, rows] : imported.left_out) why += fmt::format("; {} rows left out: {}", rows, reason);
+      for (const auto& [reason, rows] : all.left_out) why += fmt::format("; {} rows left out: {}", rows, reason);
       throw UserError(path + ": no measurement in this file" + why);
     }
   }

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "calibration/import/csv.hpp"
@@ -24,7 +26,7 @@ constexpr MemoryOp memory_op_names[] = {
 Measurement common(const CsvRow& row, const ImportOptions& options, const std::string& file) {
   Measurement measurement;
   measurement.device = row.text("gpu");
-  measurement.gpu = options.gpu.empty() ? gpu_preset_of(measurement.device) : options.gpu;
+  name_gpu(measurement, options);
   measurement.library = "vidur";
   measurement.source = "microsoft/vidur, " + file;
   measurement.repeats = row.count("samples");

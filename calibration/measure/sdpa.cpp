@@ -1,5 +1,6 @@
 #include "calibration/measure/sdpa.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <string>
@@ -19,10 +20,10 @@ namespace {
   throw DeviceFailure("cuDNN: " + message);
 }
 
-#define CHECK_CUDNN(call)                                                                   \
-  do {                                                                                      \
-    const cudnnStatus_t check_cudnn_status = (call);                                        \
-    if (check_cudnn_status != CUDNN_STATUS_SUCCESS) fail(check_cudnn_status, #call);        \
+#define CHECK_CUDNN(call)                                                            \
+  do {                                                                               \
+    const cudnnStatus_t check_cudnn_status = (call);                                 \
+    if (check_cudnn_status != CUDNN_STATUS_SUCCESS) fail(check_cudnn_status, #call); \
   } while (0)
 
 cudnnBackendDescriptor_t create(cudnnBackendDescriptorType_t type) {
@@ -74,17 +75,28 @@ using Shape = std::vector<std::int64_t>;
 Shape interleaved_strides(std::int64_t heads, std::int64_t length, std::int64_t d) {
   return {length * heads * d, d, heads * d, 1};
 }
-Shape packed_strides(const Shape& shape) {
-  return {shape[1] * shape[2] * shape[3], shape[2] * shape[3], shape[3], 1};
-}
+Shape packed_strides(const Shape& shape) { return {shape[1] * shape[2] * shape[3], shape[2] * shape[3], shape[3], 1}; }
 Shape swapped(Shape shape) {
   std::swap(shape[2], shape[3]);
   return shape;
 }
 
 enum Id : std::int64_t {
-  q_id = 1, k_id, v_id, o_id, log_sum_exp_id, grad_o_id, grad_q_id, grad_k_id, grad_v_id, grad_q_sum_id, softmax_sum_id,
-  scale_id, minus_infinity_id, one_id, first_virtual_id = 100
+  q_id = 1,
+  k_id,
+  v_id,
+  o_id,
+  log_sum_exp_id,
+  grad_o_id,
+  grad_q_id,
+  grad_k_id,
+  grad_v_id,
+  grad_q_sum_id,
+  softmax_sum_id,
+  scale_id,
+  minus_infinity_id,
+  one_id,
+  first_virtual_id = 100
 };
 
 struct Tensor {
@@ -102,7 +114,7 @@ struct SdpaPlan::Graph {
   std::vector<std::shared_ptr<CudnnDescriptor>> parts;  ///< tensors, and what operations point to
   std::int64_t next_id = first_virtual_id;
   float scale = 1, minus_infinity = -std::numeric_limits<float>::infinity(), one = 1;
-  bool backward = false;
+  bool causal_mask = false, backward = false;
 
   Tensor tensor(std::int64_t id, Shape shape, Shape strides, cudnnDataType_t type, Kind kind) {
     auto descriptor = std::make_shared<CudnnDescriptor>(CUDNN_BACKEND_TENSOR_DESCRIPTOR);
@@ -125,10 +137,9 @@ struct SdpaPlan::Graph {
 
   void pointwise_into(const Tensor& y, cudnnPointwiseMode_t mode, const Tensor& x, const Tensor* b = nullptr,
                       const Tensor* t = nullptr, int axis = -1) {
-    const cudnnDataType_t precision =
-        mode == CUDNN_POINTWISE_GEN_INDEX ? CUDNN_DATA_INT32
-        : y.type == CUDNN_DATA_BOOLEAN    ? CUDNN_DATA_BOOLEAN
-                                          : CUDNN_DATA_FLOAT;
+    const cudnnDataType_t precision = mode == CUDNN_POINTWISE_GEN_INDEX ? CUDNN_DATA_INT32
+                                      : y.type == CUDNN_DATA_BOOLEAN    ? CUDNN_DATA_BOOLEAN
+                                                                        : CUDNN_DATA_FLOAT;
     auto what = std::make_shared<CudnnDescriptor>(CUDNN_BACKEND_POINTWISE_DESCRIPTOR);
     what->set(CUDNN_ATTR_POINTWISE_MODE, CUDNN_TYPE_POINTWISE_MODE, 1, &mode);
     what->set(CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_TYPE_DATA_TYPE, 1, &precision);
@@ -226,12 +237,10 @@ struct SdpaPlan::Graph {
 void SdpaPlan::Graph::build_forward(const AttentionPoint& p, cudnnDataType_t type) {
   const std::int64_t b = p.batch, h = p.heads, g = p.kv_heads, s = p.query_length, t = p.key_length, d = p.head_dim;
   const Tensor q = tensor(q_id, {b, h, s, d}, interleaved_strides(h, s, d), type, Kind::in_memory);
-  const Tensor k_transposed =
-      tensor(k_id, {b, g, d, t}, swapped(interleaved_strides(g, t, d)), type, Kind::in_memory);
+  const Tensor k_transposed = tensor(k_id, {b, g, d, t}, swapped(interleaved_strides(g, t, d)), type, Kind::in_memory);
   const Tensor v = tensor(v_id, {b, g, t, d}, interleaved_strides(g, t, d), type, Kind::in_memory);
   const Tensor o = tensor(o_id, {b, h, s, d}, interleaved_strides(h, s, d), type, Kind::in_memory);
-  const Tensor log_sum_exp =
-      tensor(log_sum_exp_id, {b, h, s, 1}, {h * s, s, 1, 1}, CUDNN_DATA_FLOAT, Kind::in_memory);
+  const Tensor log_sum_exp = tensor(log_sum_exp_id, {b, h, s, 1}, {h * s, s, 1, 1}, CUDNN_DATA_FLOAT, Kind::in_memory);
 
   Tensor scores = virtual_tensor({b, h, s, t});
   matmul_into(scores, q, k_transposed);
@@ -259,11 +268,11 @@ void SdpaPlan::Graph::build_backward(const AttentionPoint& p, cudnnDataType_t ty
   const auto of_keys_transposed = [&](Id id) {
     return tensor(id, {b, g, d, t}, swapped(interleaved_strides(g, t, d)), type, Kind::in_memory);
   };
-  const Tensor q = of_queries(q_id), o = of_queries(o_id), grad_o = of_queries(grad_o_id), grad_q = of_queries(grad_q_id);
+  const Tensor q = of_queries(q_id), o = of_queries(o_id), grad_o = of_queries(grad_o_id),
+               grad_q = of_queries(grad_q_id);
   const Tensor k_transposed = of_keys_transposed(k_id), v_transposed = of_keys_transposed(v_id);
   const Tensor grad_k = of_keys(grad_k_id), grad_v = of_keys(grad_v_id);
-  const Tensor log_sum_exp =
-      tensor(log_sum_exp_id, {b, h, s, 1}, {h * s, s, 1, 1}, CUDNN_DATA_FLOAT, Kind::in_memory);
+  const Tensor log_sum_exp = tensor(log_sum_exp_id, {b, h, s, 1}, {h * s, s, 1, 1}, CUDNN_DATA_FLOAT, Kind::in_memory);
   const Tensor scale_tensor = scalar(scale_id);
 
   // rows of dO * O, summed
@@ -335,11 +344,13 @@ std::vector<CudnnDescriptor> proposed_engines(const CudnnDescriptor& graph, cons
 
 }  // namespace
 
-SdpaPlan::SdpaPlan(const AttentionPoint& point, cudnnHandle_t handle, const CudnnDescriptor* device)
-    : handle_(handle) {
+SdpaPlan::SdpaPlan(const AttentionPoint& point, cudnnHandle_t handle, const CudnnDescriptor* device) : handle_(handle) {
+  // Before, the caller had to clear the sums of dQ.
+  if (point.backward && cudnnGetVersion() < 90600) throw Unsupported("the backward pass needs cuDNN 9.6");
   const auto graph = std::make_shared<Graph>();
   graph->scale = static_cast<float>(1 / std::sqrt(static_cast<double>(point.head_dim)));
   if (cudnnGetVersion() < 91000) graph->minus_infinity = std::numeric_limits<float>::lowest();
+  graph->causal_mask = point.causal;
   graph->backward = point.backward;
   if (point.backward)
     graph->build_backward(point, data_type(point.precision));
@@ -365,8 +376,8 @@ SdpaPlan::SdpaPlan(const AttentionPoint& point, cudnnHandle_t handle, const Cudn
       if (device) plan->set_descriptor(CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, *device);
 #endif
       plan->finalize();
-    } catch (const Unsupported& unsupported) {
-      reason = unsupported.what();
+    } catch (const std::runtime_error& refused) {
+      reason = refused.what();
       continue;
     }
     plan_ = std::move(plan);
@@ -400,7 +411,7 @@ CudnnDescriptor SdpaPlan::bind(const SdpaBuffers& buffers) const {
   add(o_id, buffers.o);
   add(log_sum_exp_id, buffers.log_sum_exp);
   add(scale_id, &graph.scale);
-  add(minus_infinity_id, &graph.minus_infinity);
+  if (graph.causal_mask) add(minus_infinity_id, &graph.minus_infinity);
   if (graph.backward) {
     add(one_id, &graph.one);
     add(grad_o_id, buffers.grad_o);

@@ -4,6 +4,10 @@
 /// Megatron's order: tensor fastest, then context, (expert,) data, pipeline; rank = tp + t (cp + c (dp + D pp)).
 
 #include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
 
 #include "simulator/cluster/cluster.hpp"
 
@@ -21,7 +25,40 @@ struct GroupShape {
 /// The shape of a group of `ranks` ranks whose members are `stride` apart in rank order.
 GroupShape group_shape(const Cluster& cluster, std::int64_t ranks, std::int64_t stride);
 
+/// Ranks from `first` to `last`, both included.
+struct RankRange {
+  std::int64_t first = 0;
+  std::int64_t last = 0;
+
+  std::int64_t count() const { return last - first + 1; }
+};
+
+/// Parses "0-63" or "0,8,16-23"; the ranges in ascending order. Costs its text's length, however many ranks it names.
+/// @throws UserError when it is no such list, names a rank twice or one that the cluster does not have
+std::vector<RankRange> parse_ranks(std::string_view text, std::int64_t gpus);
+
+/// The shape of the group of these ranks.
+GroupShape group_shape(const Cluster& cluster, std::span<const RankRange> ranks);
+
 /// True when ranks `stride` apart sit in different NVLink domains.
 bool distance_crosses_network(const Cluster& cluster, std::int64_t stride);
+
+/// A dimension of parallelism as rank orders name it.
+enum class RankDimension : std::uint8_t { tensor, context, expert, data, pipeline };
+inline constexpr int rank_dimensions = 5;
+
+/// Which dimension varies fastest from one rank to the next.
+struct RankOrder {
+  std::vector<RankDimension> fastest_first;
+
+  /// Ranks between neighbours of a dimension, given the degree of each (indexed by RankDimension).
+  std::int64_t stride(RankDimension dimension, std::span<const std::int64_t, rank_dimensions> degrees) const;
+};
+
+/// Parses "tp-cp-ep-dp-pp" (Megatron's notation: fastest first), any permutation; a dimension that is left out has
+/// degree one. "megatron" and "torchtitan" name theirs. torchtitan's mesh (pp, dp_replicate, dp_shard, cp, tp) is written
+/// outermost first and has the same order of ranks; its experts are folded out of dp_shard and cp.
+/// @throws UserError for a name twice or unknown
+RankOrder parse_rank_order(std::string_view text);
 
 }  // namespace stepcast

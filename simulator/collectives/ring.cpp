@@ -56,13 +56,4 @@ Seconds point_to_point_time(Bytes size, bool crosses_network, const Cluster& clu
   return *tier.launch + *tier.latency + size / rate;
 }
 
-std::span<const CollectiveAlgorithm> list_collectives() {
-  static constexpr CollectiveAlgorithm rows[] = {
-      {"ring", "ring with latency and bandwidth per tier: all_reduce, all_gather, reduce_scatter"},
-      {"tree", "double binary tree: small all_reduce over many nodes"},
-      {"p2p", "one message between two GPUs"},
-  };
-  return rows;
-}
-
 }  // namespace stepcast

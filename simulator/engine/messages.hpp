@@ -19,37 +19,37 @@
 namespace stepcast {
 
 enum class RingOperation : std::uint8_t {
-  all_reduce,       ///< ranks-1 steps that reduce, then ranks-1 that only move
-  reduce_scatter,   ///< the first half
-  all_gather        ///< the second half
+  all_reduce,      ///< ranks-1 steps that reduce, then ranks-1 that only move
+  reduce_scatter,  ///< the first half
+  all_gather       ///< the second half
 };
 
 struct RingMessages {
   std::int64_t ranks = 2;
-  Bytes size{};                 ///< one rank's whole buffer (all_gather: the gathered one); a message is size/chunks/ranks
-  BytesPerSecond bandwidth{};   ///< of the link to the successor, one direction
-  Seconds latency{};            ///< of one message from rank to rank, all hops together
+  Bytes size{};  ///< one rank's whole buffer (all_gather: the gathered one); a message is size/chunks/ranks
+  BytesPerSecond bandwidth{};  ///< of the link to the successor, one direction
+  Seconds latency{};           ///< of one message from rank to rank, all hops together
   /// Memory that the local reduction reads twice and writes once: a reducing step costs 3 * part / reduce_bandwidth
   /// more. Zero: reducing is free.
   BytesPerSecond reduce_bandwidth{};
   /// A rank waits this long before its first message and after each one that it received (software at the end point).
   Seconds endpoint_delay{};
-  std::int64_t chunks = 1;      ///< the buffer is cut into chunks, served one after the other
+  std::int64_t chunks = 1;  ///< the buffer is cut into chunks, served one after the other
   RingOperation operation = RingOperation::all_reduce;
   /// Grain of the clock. At a picosecond durations are rounded to the nearest; a coarser clock cuts them down to whole
   /// grains (ASTRA-sim: 1 ns), the transfer and each of the three passes of the reduction by itself.
   SimTime grain{1};
 
   // What breaks the symmetry: empty, or one value a rank.
-  std::vector<double> slowdown;   ///< the rank's link takes this many times as long for the bytes; 1: as stated
-  std::vector<SimTime> arrival;   ///< when the rank enters the collective
+  std::vector<double> slowdown;  ///< the rank's link takes this many times as long for the bytes; 1: as stated
+  std::vector<SimTime> arrival;  ///< when the rank enters the collective
 
   bool symmetric() const { return slowdown.empty() && arrival.empty(); }
 };
 
 enum class RingExecutor : std::uint8_t {
-  events,    ///< an event queue; one event a message
-  dataflow   ///< one pass, step by step; no queue
+  events,   ///< an event queue; one event a message
+  dataflow  ///< one pass, step by step; no queue
 };
 
 struct MessageRun {

@@ -9,6 +9,7 @@ namespace stepcast {
 
 CostModel::CostModel(const Cluster& cluster, const ParallelPlan& plan, bool expected_spread)
     : cluster_(cluster), plan_(plan) {
+  for (std::size_t p = 0; p < precision_names.size(); ++p) gemm_.emplace_back(cluster.gpu, static_cast<Precision>(p));
   if (!expected_spread) return;
   clock_slowdown_ = 1 + cluster.gpu.speed_spread * expected_slowest(static_cast<double>(plan.gpus()));
   launch_slowdown_ = 1 + cluster.gpu.launch_spread * expected_slowest(plan.tensor_parallel);
@@ -36,13 +37,22 @@ Seconds CostModel::collective(CollectiveKind kind, GroupKind group, Bytes size) 
 }
 
 void CostModel::limit_sharding_nics(int nics) {
-  if (nics <= 0 || nics >= cluster_.fabric.nics_per_node) return;
+  if (nics >= cluster_.fabric.nics_per_node) return;
   sharding_cluster_ = cluster_;
   sharding_cluster_->fabric.nics_per_node = nics;
 }
 
-Seconds CostModel::memory_pass(double bytes) const {
-  return op({.name = "", .pass = Pass::step, .work = MemoryBound{Bytes(bytes), 1}}).duration.seconds();
+Seconds CostModel::memory_pass(Bytes bytes) const {
+  return op({.name = "", .pass = Pass::step, .work = MemoryBound{bytes, 1}}).duration.seconds();
+}
+
+KernelTime CostModel::kernel_time(const LocalOp& op) const {
+  if (const auto* gemm = std::get_if<Gemm>(&op.work)) return gemm_[static_cast<std::size_t>(gemm->precision)].time(*gemm);
+  if (const auto* grouped = std::get_if<GroupedGemm>(&op.work)) {
+    return gemm_[static_cast<std::size_t>(grouped->precision)].time(*grouped);
+  }
+  if (const auto* attention = std::get_if<AttentionKernel>(&op.work)) return attention_time(*attention, cluster_.gpu);
+  return memory_time(std::get<MemoryBound>(op.work), cluster_.gpu);
 }
 
 OpCost CostModel::op(const LocalOp& op) const {
@@ -50,15 +60,12 @@ OpCost CostModel::op(const LocalOp& op) const {
     const Seconds time =
         collective(collective_op->kind, collective_op->group, collective_op->size) * collective_op->exposed_share;
     const Bucket bucket = collective_op->group == GroupKind::context ? Bucket::cp_comm : Bucket::tp_comm;
-    return {to_ticks(time), time, bucket, Bound::network, cluster_.node.intra.efficiency.basis, false};
+    return {to_ticks(time), time, bucket, Bound::network, evidence_of(cluster_.node.intra.efficiency.basis), false};
   }
-  KernelTime kernel;
-  if (const auto* gemm = std::get_if<Gemm>(&op.work)) kernel = gemm_time(*gemm, cluster_.gpu);
-  if (const auto* attention = std::get_if<AttentionKernel>(&op.work)) kernel = attention_time(*attention, cluster_.gpu);
-  if (const auto* memory = std::get_if<MemoryBound>(&op.work)) kernel = memory_time(*memory, cluster_.gpu);
+  const KernelTime kernel = kernel_time(op);
   const double slowdown = (kernel.clocked ? clock_slowdown_ : 1) * launch_slowdown_;
   return {to_ticks(kernel.time * slowdown + *cluster_.gpu.launch_gap), kernel.time, Bucket::compute,
-          kernel.bound, kernel.basis, kernel.clocked};
+          kernel.bound, kernel.evidence, kernel.clocked};
 }
 
 namespace {

@@ -2,11 +2,12 @@
 /// Durations: every operator and collective of a job in ticks.
 
 #include <optional>
+#include <vector>
 
 #include "simulator/cluster/placement.hpp"
 #include "simulator/execution/options.hpp"
 #include "simulator/execution/programs.hpp"
-#include "simulator/kernels/kernel_time.hpp"
+#include "simulator/kernels/gemm_model.hpp"
 #include "simulator/workload/plan.hpp"
 #include "simulator/workload/sharded_model.hpp"
 
@@ -18,7 +19,7 @@ struct OpCost {
   Seconds bare;          ///< of the kernel alone
   Bucket bucket{};
   Bound bound{};
-  Basis basis{};
+  Evidence evidence{};
   bool clocked = false;
 };
 
@@ -41,15 +42,18 @@ class CostModel {
   Seconds collective(CollectiveKind kind, GroupKind group, Bytes size) const;
   GroupShape shape(GroupKind group) const;
   /// One kernel that moves that many bytes.
-  Seconds memory_pass(double bytes) const;
+  Seconds memory_pass(Bytes bytes) const;
 
   /// Runs a list on its two lanes and joins them at the end; pads to what the host needs to launch it.
   FoldedPass fold(const OpList& ops, Seconds host_time) const;
 
  private:
+  KernelTime kernel_time(const LocalOp& op) const;
+
   const Cluster& cluster_;
   const ParallelPlan& plan_;
   std::optional<Cluster> sharding_cluster_;   ///< with fewer NICs
+  std::vector<GemmModel> gemm_;  ///< by precision
   double clock_slowdown_ = 1;    ///< of the slowest GPU of the job, on kernels that follow the clock
   double launch_slowdown_ = 1;   ///< of the slowest of a tensor-parallel group, on each region between collectives
 };

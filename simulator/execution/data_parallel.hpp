@@ -7,6 +7,7 @@
 
 #include "simulator/execution/lower.hpp"
 #include "simulator/execution/program_builder.hpp"
+#include "simulator/execution/step_work.hpp"
 #include "simulator/schedules/schedule.hpp"
 
 namespace stepcast {
@@ -24,6 +25,7 @@ struct StageContext {
   const std::vector<ChunkContents>& chunks;
   const std::vector<PassStep>& steps;
   ProgramBuilder& builder;
+  const StepWork& work;
 
   double data_ranks() const {
     return static_cast<double>(in.plan.data_parallel) * in.plan.context_parallel;
@@ -44,8 +46,6 @@ class DataParallelism {
   virtual void after_pass(const PassStep& step) = 0;
   /// Launches what is left to reduce. @return what the gradient norm waits for, or -1
   virtual std::int32_t finish_gradients() = 0;
-  /// Parameters that this rank's optimizer updates.
-  virtual double owned_parameters() const = 0;
   /// @return what the step waits for after the optimizer, or -1
   virtual std::int32_t after_optimizer() = 0;
 };

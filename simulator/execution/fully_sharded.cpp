@@ -44,7 +44,6 @@ class FullySharded : public DataParallelism {
 
   void after_pass(const PassStep&) override {}
   std::int32_t finish_gradients() override { return stage_.builder.last(Stream::data); }
-  double owned_parameters() const override { return in_.model.parameters(stage_.stage) / stage_.data_ranks(); }
   std::int32_t after_optimizer() override { return -1; }
 
  private:
@@ -98,7 +97,7 @@ class FullySharded : public DataParallelism {
   }
 
   void copy(std::string_view name, double bytes) {
-    stage_.builder.local(Stream::compute, Bucket::compute, name, in_.costs.memory_pass(bytes), {});
+    stage_.builder.local(Stream::compute, Bucket::compute, name, in_.costs.memory_pass(Bytes(bytes)), {});
   }
 
   const StageContext stage_;

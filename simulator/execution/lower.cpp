@@ -8,6 +8,7 @@
 #include "simulator/collectives/collective_time.hpp"
 #include "simulator/execution/data_parallel.hpp"
 #include "simulator/execution/program_builder.hpp"
+#include "simulator/execution/step_work.hpp"
 #include "simulator/schedules/schedule.hpp"
 
 namespace stepcast {
@@ -31,8 +32,9 @@ class StageLowering {
         builder_(input.costs, input.granularity, labels),
         messages_(messages),
         shape_{input.plan.pipeline_parallel, input.plan.virtual_stages, input.plan.microbatches()},
+        work_(step_work(input.model, stage, input.plan, input.framework)),
         steps_(scheduled_passes()),
-        data_parallel_(scheme({input, stage, chunks_, steps_, builder_})) {}
+        data_parallel_(scheme({input, stage, chunks_, steps_, builder_, work_})) {}
 
   Program lower() {
     begin_step();
@@ -199,17 +201,14 @@ class StageLowering {
   // --- the step -------------------------------------------------------------------------------------------------
 
   void begin_step() {
-    // Replicas clear the whole buffer, shards only their own part.
-    const double held = in_.plan.zero >= 2 ? data_parallel_->owned_parameters() : in_.model.parameters(stage_);
     builder_.local(Stream::compute, Bucket::optimizer, "gradient_clear",
-                   in_.costs.memory_pass(*in_.framework.gradient_clear_bytes * held), {});
+                   in_.costs.memory_pass(work_.clear), {});
     data_parallel_->begin_step();
   }
 
   void end_step() {
     const ParallelPlan& plan = in_.plan;
     const Framework& framework = in_.framework;
-    const double owned = data_parallel_->owned_parameters();
     const std::int32_t last_pass = builder_.last(Stream::compute);
     std::int32_t reduced = data_parallel_->finish_gradients();
     if (plan.sequence_parallel) {   // norms see other tokens on each tensor-parallel rank
@@ -227,12 +226,12 @@ class StageLowering {
     }
     // The norm of all gradients is a barrier across the whole job.
     builder_.local(Stream::compute, Bucket::optimizer, "gradient_norm",
-                   in_.costs.memory_pass(*framework.gradient_clip_bytes * owned / 3),
+                   in_.costs.memory_pass(work_.norm),
                    {reduced, builder_.last(Stream::tensor)});
     builder_.collective(Stream::compute, Bucket::dp_comm, GroupKind::world, "gradient_norm_reduce",
                         in_.costs.collective(CollectiveKind::all_reduce, GroupKind::world, Bytes(4)), {});
     builder_.local(Stream::compute, Bucket::optimizer, "optimizer",
-                   in_.costs.memory_pass((*framework.gradient_clip_bytes * 2 / 3 + *framework.optimizer_bytes) * owned), {});
+                   in_.costs.memory_pass(work_.update), {});
     const std::int32_t gathered = data_parallel_->after_optimizer();
     builder_.local(Stream::compute, Bucket::host, "between_steps", *framework.host_time_per_step,
                    {gathered, builder_.last(Stream::data), builder_.last(Stream::tensor),
@@ -245,6 +244,7 @@ class StageLowering {
   ProgramBuilder builder_;
   Messages& messages_;
   const PipelineShape shape_;
+  const StepWork work_;
   const std::vector<PassStep> steps_;
   const std::unique_ptr<DataParallelism> data_parallel_;
   std::vector<std::int32_t> sent_;   ///< of the last group

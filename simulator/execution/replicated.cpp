@@ -60,11 +60,9 @@ class Replicated : public DataParallelism {
   std::int32_t finish_gradients() override {
     if (!reduces() || overlaps_reduction()) return stage_.builder.last(Stream::data);
     stage_.builder.local(Stream::compute, Bucket::optimizer, "gradient_scale",
-                         in_.costs.memory_pass(*in_.framework.gradient_scale_bytes * parameters()), {});
+                         in_.costs.memory_pass(stage_.work.scale), {});
     return reduce(parameters(), false);
   }
-
-  double owned_parameters() const override { return parameters() / (sharded_optimizer() ? stage_.data_ranks() : 1); }
 
   std::int32_t after_optimizer() override {
     if (!reduces() || !sharded_optimizer() || overlaps_gather()) return -1;

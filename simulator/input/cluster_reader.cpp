@@ -39,17 +39,31 @@ std::string listed(const std::vector<const Node*>& nodes) {
   return fmt::format("{}", fmt::join(texts, ", "));
 }
 
-/// The smallest node that holds so many of this GPU; of several, the first by name.
-const Node& usual_node(const YamlValue& gpu, std::int64_t gpus, PresetStore& presets) {
-  std::vector<const Node*> candidates = presets.nodes();
+/// The nodes with this GPU, the smallest first; of one size, in the order of their names.
+std::vector<const Node*> nodes_with(const YamlValue& gpu, PresetStore& presets) {
+  std::vector<const Node*> found = presets.nodes();
   const std::string name = PresetStore::stem(gpu);
-  std::erase_if(candidates, [&](const Node* node) { return node->gpu != name; });
-  std::stable_sort(candidates.begin(), candidates.end(), [](auto* a, auto* b) { return a->gpus < b->gpus; });
-  const auto fits = [&](const Node* node) { return node->gpus >= gpus; };
-  const auto found = std::find_if(candidates.begin(), candidates.end(), fits);
-  if (found != candidates.end()) return **found;
-  if (candidates.empty()) throw gpu.error(fmt::format("no node preset has the GPU '{}': state cluster.node", name));
-  throw gpu.error(fmt::format("no node preset has {} GPUs '{}' (there is {})", gpus, name, listed(candidates)));
+  std::erase_if(found, [&](const Node* node) { return node->gpu != name; });
+  if (found.empty()) throw gpu.error(fmt::format("no node preset has the GPU '{}': state the node", name));
+  std::stable_sort(found.begin(), found.end(), [](auto* a, auto* b) { return a->gpus < b->gpus; });
+  return found;
+}
+
+/// The smallest node that has room, with so many of this GPU in use; by default eight, or as many as there are.
+void choose_node(YamlMap& map, const YamlValue& gpu, PresetStore& presets, Cluster& cluster, Defaults& defaults) {
+  constexpr int usual_gpus_per_node = 8;
+  const std::vector<const Node*> nodes = nodes_with(gpu, presets);
+  const auto stated = map.find("gpus_per_node");
+  cluster.gpus_per_node = stated ? static_cast<int>(stated->integer(gpus_per_node_range))
+                                 : std::min(usual_gpus_per_node, nodes.back()->gpus);
+  if (!stated) defaults.take(map, "gpus_per_node", std::to_string(cluster.gpus_per_node));
+  const auto has_room = [&](const Node* node) { return node->gpus >= cluster.gpus_per_node; };
+  const auto found = std::find_if(nodes.begin(), nodes.end(), has_room);
+  if (found == nodes.end()) {
+    throw stated->error(fmt::format("no node preset has {} GPUs '{}' (there is {})", cluster.gpus_per_node,
+                                    cluster.gpu.name, listed(nodes)));
+  }
+  cluster.node = **found;
 }
 
 /// The node that was named, and its GPU.
@@ -79,11 +93,7 @@ void read_node(YamlMap& map, PresetStore& presets, Cluster& cluster, Defaults& d
   }
   const YamlValue gpu = map.require("gpu");
   cluster.gpu = presets.gpu(gpu);
-  constexpr std::int64_t usual_gpus_per_node = 8;
-  const std::int64_t wanted = per_node ? per_node->integer(gpus_per_node_range) : usual_gpus_per_node;
-  cluster.node = usual_node(gpu, wanted, presets);
-  cluster.gpus_per_node = static_cast<int>(wanted);
-  if (!per_node) defaults.take(map, "gpus_per_node", std::to_string(wanted));
+  choose_node(map, gpu, presets, cluster, defaults);
 }
 
 // --- how many ----------------------------------------------------------------------------------------------------

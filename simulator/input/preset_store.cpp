@@ -66,7 +66,7 @@ const std::vector<std::string>& PresetStore::names(PresetKind kind) {
 }
 
 std::string PresetStore::path_of(PresetKind kind, const YamlValue& value) {
-  const std::string name = value.text();
+  std::string name = value.text();
   if (!is_path(name)) {
     const fs::path path = fs::path(data_directory_) / text_of(kind).folder / (name + ".yaml");
     if (!name.empty() && is_there(path)) return path.string();
@@ -82,7 +82,7 @@ const YamlNode& PresetStore::tree_at(PresetKind kind, const std::string& path, s
   const auto known = trees_.find(path);
   if (known != trees_.end()) return known->second;
   const YamlNode root = load_yaml(path);
-  YamlMap{YamlValue(root, "")};  // whatever the kind, a preset is a map
+  check_is_map(YamlValue(root, ""));
   chain.push_back(path);
   return trees_.emplace(path, with_base(kind, root, chain)).first->second;
 }

@@ -1,6 +1,7 @@
 #include "simulator/input/profile_reader.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <limits>
 #include <map>
 #include <vector>
@@ -9,6 +10,10 @@
 
 namespace stepcast {
 namespace {
+
+constexpr IntegerRange gpus_per_node{1, 10'000};
+constexpr IntegerRange gpus_per_domain{1, 1'000'000};
+constexpr IntegerRange nics_per_node{0, 10'000};
 
 const std::vector<std::string> basis_names{"datasheet", "measured", "fitted", "estimated", "assumed"};
 const std::vector<std::string> launch_mode_names{"eager", "cuda_graph", "compiled"};
@@ -36,10 +41,12 @@ void read(const YamlValue& value, std::map<Precision, T>& target);
 template <int T, int B, int F, int J>
 void read(const YamlValue& value, Quantity<T, B, F, J>& target) {
   target = value.quantity<Quantity<T, B, F, J>>();
+  constexpr bool is_rate = T < 0;  // something will be divided by it
+  if (is_rate && target.si() == 0) throw value.error(value.path() + " must be more than zero");
 }
 void read(const YamlValue& value, double& target) { target = value.number({}); }
 void read(const YamlValue& value, int& target) {
-  target = static_cast<int>(value.integer({0, std::numeric_limits<int>::max()}));
+  target = static_cast<int>(value.integer({1, std::numeric_limits<int>::max()}));
 }
 void read(const YamlValue& value, bool& target) { target = value.boolean(); }
 void read(const YamlValue& value, std::string& target) { target = value.text(); }
@@ -77,6 +84,12 @@ void field(YamlMap& map, const char* key, T& target) {
   read(map.require(key), target);
 }
 
+/// A share of a rate, by which a time will be divided: zero is none.
+void share(YamlMap& map, const char* key, Sourced<double>& target) {
+  field(map, key, target);
+  if (target.value <= 0) throw map.require(key).error(map.path() + "." + key + " must be more than zero");
+}
+
 /// A list that carries its source like any number, though the struct has no room for it.
 void field(YamlMap& map, const char* key, std::vector<GemmProfile::Tile>& target) {
   Sourced<std::vector<GemmProfile::Tile>> tiles;
@@ -86,36 +99,80 @@ void field(YamlMap& map, const char* key, std::vector<GemmProfile::Tile>& target
 
 // --- parts of profiles -------------------------------------------------------------------------------------------
 
+std::vector<double> read_numbers(const YamlValue& value, NumberRange range) {
+  std::vector<double> numbers;
+  for (const YamlValue& item : value.list()) numbers.push_back(item.number(range));
+  return numbers;
+}
+
+/// One axis of a grid: log2 of sizes.
+std::vector<double> read_axis(const YamlValue& value) {
+  constexpr NumberRange log2_sizes{0, 64};
+  std::vector<double> axis = read_numbers(value, log2_sizes);
+  const bool increases = std::adjacent_find(axis.begin(), axis.end(), std::greater_equal<>()) == axis.end();
+  if (axis.empty() || !increases) throw value.error(value.path() + " must hold increasing numbers");
+  return axis;
+}
+
+void check_size(const YamlValue& value, std::size_t has, std::size_t needs) {
+  if (has == needs) return;
+  throw value.error(fmt::format("{} has {} numbers, but m x n x k make {} points", value.path(), has, needs));
+}
+
+/// {m: [...], n: [...], k: [...], log_ratio: [...], support: [...], basis: ..., source: "..."}
+void read(const YamlValue& value, ResidualSurface& surface) {
+  constexpr NumberRange corrections{-3, 3};  // a factor of 20 is no correction
+  constexpr IntegerRange counts{0, 1'000'000'000};
+  YamlMap map(value);
+  std::size_t points = 1;
+  for (const auto& [axis, key] : {std::pair(0U, "m"), std::pair(1U, "n"), std::pair(2U, "k")}) {
+    surface.axes[axis] = read_axis(map.require(key));
+    points *= surface.axes[axis].size();
+  }
+  const YamlValue log_ratio = map.require("log_ratio");
+  surface.log_ratio = read_numbers(log_ratio, corrections);
+  check_size(log_ratio, surface.log_ratio.size(), points);
+  const YamlValue support = map.require("support");
+  for (const YamlValue& item : support.list()) surface.support.push_back(static_cast<int>(item.integer(counts)));
+  check_size(support, surface.support.size(), points);
+  if (const auto basis = map.find("basis")) surface.basis = enumerator<Basis>(*basis, "basis", basis_names);
+  surface.source = map.require("source").text();
+  map.finish();
+}
+
 void read(const YamlValue& value, GemmProfile& gemm) {
   YamlMap map(value);
   field(map, "tiles", gemm.tiles);
-  field(map, "peak_fraction", gemm.peak_fraction);
+  share(map, "peak_fraction", gemm.peak_fraction);
   field(map, "tile_area_exponent", gemm.tile_area_exponent);
   field(map, "prologue_k", gemm.prologue_k);
   field(map, "wave_softness", gemm.wave_softness);
-  field(map, "memory_fraction", gemm.memory_fraction);
+  share(map, "memory_fraction", gemm.memory_fraction);
   field(map, "epilogue_exposed", gemm.epilogue_exposed);
   field(map, "fixed_time", gemm.fixed_time);
-  field(map, "nn_factor", gemm.nn_factor);
-  field(map, "nt_factor", gemm.nt_factor);
-  field(map, "sustained", gemm.sustained);
+  share(map, "nn_factor", gemm.nn_factor);
+  share(map, "nt_factor", gemm.nt_factor);
+  if (map.find("grouped_factor")) share(map, "grouped_factor", gemm.grouped_factor);
+  share(map, "sustained", gemm.sustained);
+  if (const auto residual = map.find("residual")) read(*residual, gemm.residual);
   map.finish();
 }
 
 void read(const YamlValue& value, AttentionProfile::Kernel& kernel) {
   YamlMap map(value);
-  field(map, "forward_fraction", kernel.forward_fraction);
-  field(map, "backward_fraction", kernel.backward_fraction);
+  share(map, "forward_fraction", kernel.forward_fraction);
+  share(map, "backward_fraction", kernel.backward_fraction);
   field(map, "half_length", kernel.half_length);
   field(map, "causal_half_length", kernel.causal_half_length);
-  field(map, "head_dim_64_factor", kernel.head_dim_64_factor);
-  field(map, "head_dim_256_factor", kernel.head_dim_256_factor);
+  share(map, "head_dim_64_factor", kernel.head_dim_64_factor);
+  share(map, "head_dim_256_factor", kernel.head_dim_256_factor);
+  if (map.find("tail_blocks")) field(map, "tail_blocks", kernel.tail_blocks);
   map.finish();
 }
 
 void read(const YamlValue& value, MemoryBoundProfile& memory_bound) {
   YamlMap map(value);
-  field(map, "bandwidth_fraction", memory_bound.bandwidth_fraction);
+  share(map, "bandwidth_fraction", memory_bound.bandwidth_fraction);
   field(map, "ramp_time", memory_bound.ramp_time);
   field(map, "floor_time", memory_bound.floor_time);
   map.finish();
@@ -124,7 +181,7 @@ void read(const YamlValue& value, MemoryBoundProfile& memory_bound) {
 void read(const YamlValue& value, LinkTier& tier) {
   YamlMap map(value);
   field(map, "bandwidth", tier.bandwidth);
-  field(map, "efficiency", tier.efficiency);
+  share(map, "efficiency", tier.efficiency);
   field(map, "latency", tier.latency);
   field(map, "launch", tier.launch);
   field(map, "half_size", tier.half_size);
@@ -151,7 +208,8 @@ void read(const YamlValue& value, AttentionProfile& attention) {
 
 // --- inheritance -------------------------------------------------------------------------------------------------
 
-bool is_sourced(const YamlNode& node) { return node.kind == YamlNode::Kind::map && node.find("value") != nullptr; }
+/// Whether the map is one number, or one table of them, with where it comes from.
+bool is_sourced(const YamlNode& node) { return node.kind == YamlNode::Kind::map && node.find("source") != nullptr; }
 
 void set_text(YamlNode& map, const std::string& key, const YamlNode& like, const std::string& text) {
   map.erase(key);
@@ -162,15 +220,16 @@ void set_text(YamlNode& map, const std::string& key, const YamlNode& like, const
 }
 
 /// Marks every number below as inherited.
-void remark(YamlNode& node, const YamlNode& basis, const std::string& why) {
-  if (is_sourced(node)) {
-    const YamlNode* source = node.find("source");
-    const std::string original = source != nullptr ? source->text : "";
-    set_text(node, "basis", basis, basis.text);
-    set_text(node, "source", basis, fmt::format("{}: {}", why, original));
-    return;
+void remark(YamlNode& map, const YamlNode& basis, const std::string& why) {
+  for (YamlNode& child : map.children) {
+    if (!is_sourced(child)) {
+      remark(child, basis, why);
+      continue;
+    }
+    const std::string original = child.find("source")->text;
+    set_text(child, "basis", basis, basis.text);
+    set_text(child, "source", basis, fmt::format("{}: {}", why, original));
   }
-  for (YamlNode& child : node.children) remark(child, basis, why);
 }
 
 void fill_in(YamlNode& map, YamlNode base) {
@@ -234,9 +293,9 @@ Node read_node(const YamlNode& root, const std::string& name) {
   node.name = name;
   field(map, "description", node.description);
   if (const auto gpu = map.find("gpu")) node.gpu = gpu->text();
-  field(map, "gpus", node.gpus);
+  node.gpus = static_cast<int>(map.require("gpus").integer(gpus_per_node));
   field(map, "interconnect", node.interconnect);
-  field(map, "domain_gpus", node.domain_gpus);
+  node.domain_gpus = static_cast<int>(map.require("domain_gpus").integer(gpus_per_domain));
   field(map, "intra", node.intra);
   field(map, "pcie_bandwidth", node.pcie_bandwidth);
   map.finish();
@@ -249,7 +308,7 @@ Fabric read_fabric(const YamlNode& root, const std::string& name) {
   fabric.name = name;
   field(map, "description", fabric.description);
   field(map, "kind", fabric.kind);
-  field(map, "nics_per_node", fabric.nics_per_node);
+  fabric.nics_per_node = static_cast<int>(map.require("nics_per_node").integer(nics_per_node));
   field(map, "nic", fabric.nic);
   field(map, "topology", fabric.topology);
   map.finish();

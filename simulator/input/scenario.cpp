@@ -85,7 +85,7 @@ void note_inferred(const Reference& reference, std::vector<std::string>& assumed
 std::string read_id(YamlMap& map) {
   const auto value = map.find("id");
   if (!value) return "";
-  const std::string id = value->text();
+  std::string id = value->text();
   if (id.empty() || id.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789.-") != std::string::npos) {
     throw value->must_be("small letters, digits, '.' and '-'");
   }
@@ -157,7 +157,7 @@ std::vector<const YamlNode*> runs_of(const YamlNode& root) {
   if (!runs->is_list()) throw runs->must_be("a list");
   std::vector<const YamlNode*> found;
   for (const YamlNode& run : runs->node().children) {
-    YamlMap{YamlValue(run, "")};  // nothing but maps
+    check_is_map(YamlValue(run, ""));
     found.push_back(&run);
   }
   return found;

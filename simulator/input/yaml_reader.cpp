@@ -141,12 +141,15 @@ std::vector<YamlValue> YamlValue::list() const {
   return items;
 }
 
+void check_is_map(const YamlValue& value) {
+  if (value.is_map()) return;
+  if (value.path().empty()) throw value.error("here must be a map of keys, not " + shown(value.node()));
+  throw value.must_be("a map of keys");
+}
+
 YamlMap::YamlMap(YamlValue value, std::vector<std::string> vocabulary)
     : value_(std::move(value)), vocabulary_(std::move(vocabulary)) {
-  if (!value_.is_map()) {
-    throw path().empty() ? value_.error("here must be a map of keys, not " + shown(node()))
-                         : value_.must_be("a map of keys");
-  }
+  check_is_map(value_);
   if (!vocabulary_.empty()) refuse_keys_outside(vocabulary_);
 }
 

@@ -65,6 +65,9 @@ class YamlValue {
   std::string path_;
 };
 
+/// @throws UserError when the value is no map
+void check_is_map(const YamlValue& value);
+
 /// The keys of one map. Each is asked for by name, where null is as good as absent; finish() then refuses those that
 /// nobody asked for.
 ///

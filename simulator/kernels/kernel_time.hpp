@@ -9,32 +9,46 @@
 
 namespace stepcast {
 
+/// What a kernel waits for most. launch: its start-up, or the floor that no kernel is faster than.
 enum class Bound : std::uint8_t { tensor_cores, hbm, launch, network };
 std::string_view name_of(Bound bound);
+
+/// How a time was obtained, strongest first. It is that of the constants that set the time's scale; corrections of a
+/// few percent (layout, sustained clock) have sources of their own in the profile and do not weaken it.
+enum class Evidence : std::uint8_t {
+  measured,      ///< a measurement of this kernel on this GPU
+  interpolated,  ///< between measured shapes of this GPU
+  fitted,        ///< by a formula fitted to measurements of this GPU
+  extrapolated,  ///< the same, away from the measured shapes
+  estimated,     ///< constants estimated jointly from published training runs
+  assumed        ///< constants of the nearest relative, or a judgement
+};
+std::string_view name_of(Evidence evidence);
+Evidence evidence_of(Basis basis);
 
 struct KernelTime {
   Seconds time;
   Bound bound = Bound::launch;
-  Basis basis = Basis::assumed;
+  Evidence evidence = Evidence::assumed;
   bool clocked = false;   ///< its speed follows the core clock, so it shares the spread between GPUs
 };
 
-/// Time of a matrix multiplication: tiles in waves over the multiprocessors, or operand traffic, whichever is longer.
-///
-///   t = t0 + max(waves * 2 tm tn (k + k0) / (peak / SMs * e_tile), operands / (bandwidth * e_mem)) + epilogue
-///   waves = exact + softness * (ceil(exact) - exact), at least 1;  exact = tiles / SMs
-///   e_tile = peak_fraction * (tm tn / largest)^exponent
-/// minimised over the profile's tiles and split-K of 1, 2, 4, then divided by the sustained clock share.
-/// Tile and wave quantisation: NVIDIA, "Matrix Multiplication Background User's Guide". Rows of n or k whose bytes are
-/// no multiple of 16 keep the tensor cores from being used: then the vector units' fp32 rate applies.
+/// Time of a matrix multiplication. For many shapes build a GemmModel once (gemm_model.hpp has the formula).
 KernelTime gemm_time(const Gemm& gemm, const Gpu& gpu);
+KernelTime gemm_time(const GroupedGemm& gemm, const Gpu& gpu);
 
 /// Time of a fused attention kernel: executed FLOPs over a rate that grows with the sequence length,
-/// rate = peak * fraction * s / (s + half_length), less when heads and sequences cannot fill the multiprocessors.
+///
+///   rate = peak * fraction * s / (s + half_length) * head_dim_factor * padding * occupancy * sustained
+///
+/// and no less than its tensors need to pass through HBM. Padding: a head dimension is rounded up to the next one that
+/// the kernel was built for. Occupancy: 128 rows of one head are one thread block, and the last blocks of a launch leave
+/// multiprocessors idle. Key-value heads change the bytes, not the products.
 /// Shah et al. 2024 (arXiv 2407.08608), figures 5-7.
 KernelTime attention_time(const AttentionKernel& attention, const Gpu& gpu);
 
 /// Time of kernels that are bound by HBM: bytes over achieved bandwidth, plus a ramp, no less than a floor; each.
+/// Leaves out the L2: what a kernel finds there from the one before is part of the fitted share of bandwidth.
 KernelTime memory_time(const MemoryBound& work, const Gpu& gpu);
 
 }  // namespace stepcast

@@ -10,17 +10,7 @@ KernelTime memory_time(const MemoryBound& work, const Gpu& gpu) {
   const Seconds one = *profile.ramp_time + work.bytes / work.kernels / rate;
   const bool floored = one < *profile.floor_time;
   return {work.kernels * std::max(one, *profile.floor_time), floored ? Bound::launch : Bound::hbm,
-          profile.bandwidth_fraction.basis, false};
-}
-
-std::string_view name_of(Bound bound) {
-  switch (bound) {
-    case Bound::tensor_cores: return "tensor cores";
-    case Bound::hbm: return "HBM";
-    case Bound::launch: return "launch";
-    case Bound::network: return "network";
-  }
-  return "";
+          evidence_of(profile.bandwidth_fraction.basis), false};
 }
 
 }  // namespace stepcast

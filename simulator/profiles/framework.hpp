@@ -71,7 +71,7 @@ struct Framework {
   Sourced<bool> vocab_multiple_times_tp;      ///< ... times tensor_parallel
 
   // Optimizer and memory.
-  Sourced<int> sharding_nics;                 ///< NICs of a node that gathers of sharded parameters keep busy; 0: all
+  Sourced<int> sharding_nics;                 ///< NICs of a node, at most, that gathers of sharded parameters keep busy
   Sourced<double> optimizer_bytes;            ///< bytes moved per parameter by one Adam step, everything fused in it
   Sourced<double> gradient_clip_bytes;        ///< bytes moved per parameter by norm and clipping
   Sourced<double> gradient_clear_bytes;       ///< bytes written per parameter to clear the gradients

@@ -28,6 +28,7 @@ struct GemmProfile {
   Sourced<Seconds> fixed_time;          ///< start-up of one kernel
   Sourced<double> nn_factor;            ///< time of the input-gradient layout relative to the forward layout
   Sourced<double> nt_factor;            ///< time of the weight-gradient layout relative to the forward layout
+  Sourced<double> grouped_factor{1, Basis::assumed, ""};   ///< time of an expert's tiles relative to a plain product's
   Sourced<double> sustained;            ///< clock inside a training step relative to the burst measurements above
   ResidualSurface residual;             ///< measured beyond the formula; may be empty
 };
@@ -35,12 +36,13 @@ struct GemmProfile {
 /// Speed of fused attention kernels, by generation of kernel ("flash1", "flash2", "flash3", "cudnn").
 struct AttentionProfile {
   struct Kernel {
-    Sourced<double> forward_fraction;   ///< share of the 16-bit peak, long sequence, head dim 128, no mask
+    Sourced<double> forward_fraction;   ///< share of the 16-bit peak: long sequence, head dim 128, no mask, many blocks
     Sourced<double> backward_fraction;
     Sourced<double> half_length;        ///< sequence length at which half of that speed is reached, no mask
     Sourced<double> causal_half_length; ///< the same under a causal mask (its tiles near the diagonal waste work)
     Sourced<double> head_dim_64_factor; ///< speed at head dim 64 relative to 128
     Sourced<double> head_dim_256_factor;
+    Sourced<double> tail_blocks{0, Basis::assumed, ""};   ///< what a launch's last thread blocks cost, in mean blocks
   };
   std::map<std::string, Kernel> kernels;
 };

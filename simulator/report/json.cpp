@@ -1,5 +1,7 @@
 #include "simulator/report/json_tree.hpp"
 
+#include "simulator/report/operator_text.hpp"
+
 namespace stepcast {
 namespace {
 
@@ -59,22 +61,25 @@ Json published_tree(const Reference& reference, const std::optional<double>& err
           {"suspect", or_null(reference.suspect)}};
 }
 
+}  // namespace
+
 Json operator_tree(const OperatorTime& op, const Report& report) {
-  const Seconds total = op.each * op.count;
-  return {{"name", op.name},
+  return {{"block", op.block},
+          {"stage", op.stage},
+          {"name", op.name},
           {"pass", op.pass},
           {"shape", op.shape},
           {"bound", op.bound},
           {"basis", op.basis},
           {"count", op.count},
           {"each_s", op.each.si()},
-          {"total_s", total.si()},
-          {"share_of_step", report.has_time() ? Json(total / report.step_time) : Json(nullptr)},
+          {"total_s", op.total().si()},
+          {"share_of_step", report.has_time() ? Json(op.total() / report.step_time) : Json(nullptr)},
           {"flops", op.flops},
-          {"bytes", op.bytes.si()}};
+          {"bytes", op.bytes.si()},
+          {"flops_per_byte", op.intensity()},
+          {"share_of_roof", or_null(share_of_roof(op, report.roofs.hbm))}};
 }
-
-}  // namespace
 
 nlohmann::ordered_json json_tree(const Report& report, const ReportStyle& style) {
   const bool timed = report.has_time();
@@ -100,6 +105,7 @@ nlohmann::ordered_json json_tree(const Report& report, const ReportStyle& style)
       {"memory", memory_tree(report.memory)},
       {"breakdown", timed ? breakdown_tree(report.breakdown) : Json(nullptr)},
       {"per_stage", Json::array()},
+      {"leans_on", report.leans_on},
       {"assumed", report.assumed},
       {"defaults_taken", report.defaults_taken},
       {"simulation",
@@ -116,7 +122,8 @@ nlohmann::ordered_json json_tree(const Report& report, const ReportStyle& style)
   if (report.reference) tree["published"] = published_tree(*report.reference, report.error_percent());
   if (style.explain) {
     tree["operators"] = Json::array();
-    for (const OperatorTime& op : report.operators) tree["operators"].push_back(operator_tree(op, report));
+    for (const OperatorTime& op : report.operators)
+      if (op.stage == report.busiest_stage) tree["operators"].push_back(operator_tree(op, report));
   }
   return tree;
 }

@@ -37,15 +37,37 @@ struct StageReport {
 
 /// One line of the account of a rank's compute time: an operator, summed over the step.
 struct OperatorTime {
+  std::string block;  ///< embedding | layer | head | step; "layer 2": of the second kind
+  int stage = 0;      ///< the pipeline stage that it is reckoned for: embedding and head have their own, layers the busiest
   std::string name;   ///< "linear_fc1"
   std::string pass;   ///< forward | recompute | backward_input | backward_weight | step
   std::string shape;  ///< "m=2048 n=6144 k=12288"
   std::string bound;  ///< tensor cores | HBM | launch | network
   std::string basis;  ///< how its time was obtained
   double count = 0;   ///< executions in a step on that rank
-  Seconds each;
-  double flops = 0;  ///< of one execution
-  Bytes bytes;       ///< of one execution: HBM traffic, or payload of a collective
+  Seconds each;       ///< with the gap to the next kernel
+  double flops = 0;   ///< of one execution, in matrix units
+  Bytes bytes;        ///< of one execution: HBM traffic, or payload of a collective
+  FlopsPerSecond peak;  ///< of the matrix units in its precision; zero: it uses none
+
+  Seconds total() const { return each * count; }
+  /// FLOP per byte of HBM traffic.
+  double intensity() const { return bytes > Bytes{} ? flops / bytes.si() : 0; }
+};
+
+/// What bounds the kernels of one GPU.
+struct Roofs {
+  struct MatrixUnits {
+    std::string precision;
+    FlopsPerSecond peak;       ///< data sheet
+    FlopsPerSecond sustained;  ///< what the largest tiles reach inside a step
+  };
+  std::vector<MatrixUnits> matrix;  ///< in the precisions that the run multiplies in; its own first
+  BytesPerSecond hbm;               ///< data sheet
+  BytesPerSecond hbm_sustained;     ///< what large elementwise kernels reach
+
+  /// FLOP per byte above which the matrix units bind: "ops:byte ratio".
+  double ridge() const { return matrix.empty() || hbm.si() == 0 ? 0 : matrix.front().peak.si() / hbm.si(); }
 };
 
 struct Report {
@@ -71,7 +93,9 @@ struct Report {
   Breakdown breakdown;  ///< of the rank with the most busy time
   int busiest_stage = 0;
   std::vector<StageReport> per_stage;
-  std::vector<OperatorTime> operators;  ///< of the busiest stage, largest share first
+  std::vector<OperatorTime> operators;  ///< of every block, largest share first
+  Roofs roofs;
+  std::map<std::string, double> leans_on;  ///< how the busiest stage's kernel times were obtained: shares of their sum
   std::vector<std::string> assumed;
   std::vector<std::string> defaults_taken;
 

@@ -1,11 +1,10 @@
 #include "simulator/report/summarize.hpp"
 
 #include <algorithm>
-#include <map>
-#include <tuple>
 
 #include <fmt/format.h>
 
+#include "simulator/report/operators.hpp"
 #include "simulator/units/text.hpp"
 #include "simulator/workload/flops.hpp"
 
@@ -52,6 +51,7 @@ double matrix_flops(const OpList& ops) {
   double sum = 0;
   for (const LocalOp& op : ops) {
     if (const auto* gemm = std::get_if<Gemm>(&op.work)) sum += gemm->flops().si();
+    if (const auto* grouped = std::get_if<GroupedGemm>(&op.work)) sum += grouped->flops().si();
     if (const auto* attention = std::get_if<AttentionKernel>(&op.work)) sum += attention->flops().si();
   }
   return sum;
@@ -68,79 +68,6 @@ double executed_flops(const SummaryInput& in) {
     }
   }
   return sum * static_cast<double>(in.job.plan.microbatches()) / static_cast<double>(in.model.stages.size());
-}
-
-std::string shape_text(const LocalOp& op) {
-  if (const auto* gemm = std::get_if<Gemm>(&op.work)) {
-    std::string text = fmt::format("m={:.0f} n={:.0f} k={:.0f}", gemm->m, gemm->n, gemm->k);
-    if (gemm->batch > 1) text += fmt::format(" batch={:.0f}", gemm->batch);
-    return text;
-  }
-  if (const auto* attention = std::get_if<AttentionKernel>(&op.work)) {
-    return fmt::format("b={:.0f} a={:.0f} s={:.0f} d={:.0f}", attention->sequences, attention->heads,
-                       attention->query_length, attention->head_dim_qk);
-  }
-  if (const auto* collective = std::get_if<Collective>(&op.work)) return to_text(collective->size);
-  return to_text(std::get<MemoryBound>(op.work).bytes);
-}
-
-std::string basis_text(Basis basis) {
-  switch (basis) {
-    case Basis::datasheet: return "data sheet";
-    case Basis::measured: return "measured";
-    case Basis::fitted: return "fitted";
-    case Basis::estimated: return "estimated";
-    case Basis::assumed: return "assumed";
-  }
-  return "";
-}
-
-OperatorTime operator_time(const LocalOp& op, const CostModel& costs) {
-  const OpCost cost = costs.op(op);
-  OperatorTime row;
-  row.name = op.name;
-  row.pass = name_of(op.pass);
-  row.shape = shape_text(op);
-  row.bound = name_of(cost.bound);
-  row.basis = basis_text(cost.basis);
-  row.each = cost.duration.seconds();
-  if (const auto* gemm = std::get_if<Gemm>(&op.work)) {
-    row.flops = gemm->flops().si();
-    row.bytes = gemm->operand_bytes() + gemm->output_bytes();
-  } else if (const auto* attention = std::get_if<AttentionKernel>(&op.work)) {
-    row.flops = attention->flops().si();
-  } else if (const auto* memory = std::get_if<MemoryBound>(&op.work)) {
-    row.bytes = memory->bytes;
-  } else {
-    row.bytes = std::get<Collective>(op.work).size;
-  }
-  return row;
-}
-
-/// Every operator of a stage, summed over the step.
-std::vector<OperatorTime> operators_of(const SummaryInput& in, int stage) {
-  std::map<std::tuple<std::string, std::string, std::string>, OperatorTime> rows;
-  const auto add = [&](const OpList& ops, double count) {
-    for (const LocalOp& op : ops) {
-      OperatorTime row = operator_time(op, in.costs);
-      OperatorTime& sum = rows[{row.name, row.pass, row.shape}];
-      const double before = sum.count;
-      sum = std::move(row);
-      sum.count = before + count;
-    }
-  };
-  const double microbatches = static_cast<double>(in.job.plan.microbatches());
-  for (const ChunkContents& chunk : in.model.stages[static_cast<std::size_t>(stage)]) {
-    for_each_block(in.model, chunk, [&](const LocalBlock& block, int count) {
-      add(block.forward, count * microbatches);
-      add(block.backward, count * microbatches);
-    });
-  }
-  std::vector<OperatorTime> sorted;
-  for (auto& [key, row] : rows) sorted.push_back(std::move(row));
-  std::stable_sort(sorted.begin(), sorted.end(),
-                   [](const auto& a, const auto& b) { return a.each * a.count > b.each * b.count; });
-  return sorted;
 }
 
 }  // namespace
@@ -227,7 +154,9 @@ void summarize(const SummaryInput& in, const Timeline& timeline, Report& report)
     }
   }
   report.bubble_fraction = report.breakdown.bubble / report.step_time;
-  report.operators = operators_of(in, report.busiest_stage);
+  report.operators = operator_times(in, report.busiest_stage);
+  report.roofs = roofs_of(job.cluster.gpu, job.plan.precision, report.operators);
+  report.leans_on = leans_on(report.operators, report.busiest_stage);
   report.simulation.ranks = static_cast<std::int64_t>(timeline.buckets.size());
   report.simulation.instructions = timeline.instructions;
   report.simulation.events = timeline.events;

@@ -8,6 +8,7 @@
 
 #include "simulator/base/text_table.hpp"
 #include "simulator/report/formats.hpp"
+#include "simulator/report/operator_text.hpp"
 #include "simulator/report/page.hpp"
 #include "simulator/workload/flops.hpp"
 
@@ -237,24 +238,13 @@ std::string conventions(const Report& r, const Paint& paint) {
          indented(table.to_string());
 }
 
-/// What an operator achieves of what bounds it: "203 TFLOP/s, 65%" or "1.45 TB/s".
-std::string rate_text(const OperatorTime& op, FlopsPerSecond peak) {
-  if (!(op.each > Seconds{})) return "-";
-  const FlopsPerSecond flops = Flops(op.flops) / op.each;
-  const bool multiplies = op.bound != "HBM" && op.bound != "network" && op.flops > 0;
-  if (multiplies && peak > FlopsPerSecond{}) return fmt::format("{}, {:.0f}%", to_text(flops), 100 * (flops / peak));
-  return op.bytes > Bytes{} ? to_text(op.bytes / op.each) : "-";
-}
-
-/// The field's names for the two halves of a backward pass, short enough for a table.
-std::string pass_text(const std::string& pass) {
-  if (pass == "backward_input") return "input grad";
-  if (pass == "backward_weight") return "weight grad";
-  return pass;
+/// "203 TFLOP/s, 65%" or "1.45 TB/s".
+std::string rate_text(const OperatorTime& op, const Roofs& roofs) {
+  const auto share = share_of_roof(op, roofs.hbm);
+  return reaches_text(op) + (share && counts_flops(op) ? fmt::format(", {:.0f}%", 100 * *share) : "");
 }
 
 std::string operators(const Report& r, const Paint& paint) {
-  if (r.operators.empty()) return "";
   TextTable table({{"operator"},
                    {"pass"},
                    {"count", Align::right},
@@ -265,20 +255,22 @@ std::string operators(const Report& r, const Paint& paint) {
                    {"bound by"}});
   TextTable shapes({{"operator"}, {"shape"}, {"time from"}});
   for (const OperatorTime& op : r.operators) {
-    const Seconds total = op.each * op.count;
+    if (op.stage != r.busiest_stage) continue;
     table.add_row({shortened(op.name, operator_width), pass_text(op.pass), count_text(op.count), to_text(op.each),
-                   to_text(total), r.has_time() ? percent_text(total / r.step_time) : "-", rate_text(op, r.mfu_peak),
-                   op.bound});
-  }
-  for (const OperatorTime& op : r.operators)
+                   to_text(op.total()), r.has_time() ? percent_text(op.total() / r.step_time) : "-",
+                   rate_text(op, r.roofs), op.bound});
     shapes.add_row({fmt::format("{} {}", op.name, pass_text(op.pass)), shortened(op.shape, shape_width),
                     shortened(op.basis, basis_width)});
+  }
+  if (table.empty()) return "";
   return title(paint, fmt::format("Operators of stage {} in one step", r.busiest_stage)) + indented(table.to_string()) +
          "\n" + indented(shapes.to_string());
 }
 
 std::string leans_on(const Report& r, const ReportStyle& style, const Paint& paint) {
-  std::vector<std::string> items = r.assumed;
+  std::vector<std::string> items;
+  if (!r.leans_on.empty()) items.push_back(leans_on_text(r.leans_on));
+  items.insert(items.end(), r.assumed.begin(), r.assumed.end());
   for (const std::string& value : r.defaults_taken) items.push_back("default: " + value);
   if (items.empty()) return "";
   const std::size_t shown = style.explain ? items.size() : std::min(items.size(), short_list);

@@ -34,6 +34,21 @@ struct Gemm {
   Bytes output_bytes() const;     ///< what is read and written of the output
 };
 
+/// One launch that multiplies for every local expert: [m, k] x [k, n] each, m the expert's tokens (their mean).
+struct GroupedGemm {
+  double experts = 1;
+  double m = 0, n = 0, k = 0;     ///< of one expert
+  Precision precision = Precision::bf16;
+  Layout layout = Layout::tn;
+  bool accumulate_fp32 = false;
+
+  /// The same work as a batched product.
+  Gemm batched() const { return {m, n, k, experts, precision, layout, accumulate_fp32}; }
+  Flops flops() const { return batched().flops(); }
+  Bytes operand_bytes() const { return batched().operand_bytes(); }
+  Bytes output_bytes() const { return batched().output_bytes(); }
+};
+
 /// One fused attention kernel over `sequences` sequences of local heads.
 struct AttentionKernel {
   double sequences = 0;
@@ -51,6 +66,8 @@ struct AttentionKernel {
   double executed_fraction() const;
   /// Executed: 2 matrix products forward, 5 backward (scores are computed again), masked blocks left out.
   Flops flops() const;
+  /// Read and written: every tensor once, since scores stay on chip.
+  Bytes bytes() const;
 };
 
 /// Kernels bound by memory traffic: norms, activations, residuals, casts, softmax, optimizer.
@@ -59,7 +76,17 @@ struct MemoryBound {
   double kernels = 1;
 };
 
-enum class CollectiveKind : std::uint8_t { all_reduce, all_gather, reduce_scatter, all_to_all, broadcast };
+enum class CollectiveKind : std::uint8_t {
+  all_reduce,
+  all_gather,
+  reduce_scatter,
+  all_to_all,
+  broadcast,
+  reduce,
+  scatter,
+  gather,
+  send_recv
+};
 std::string_view name_of(CollectiveKind kind);
 
 /// Which ranks take part.
@@ -81,7 +108,7 @@ enum class Lane : std::uint8_t { compute, comm };
 struct LocalOp {
   std::string_view name;          ///< static text: "linear_qkv"
   Pass pass = Pass::forward;
-  std::variant<Gemm, AttentionKernel, MemoryBound, Collective> work;
+  std::variant<Gemm, AttentionKernel, MemoryBound, Collective, GroupedGemm> work;
   Lane lane = Lane::compute;
   int after = -1;                 ///< index in the same list of an op of the other lane that must have finished
 };

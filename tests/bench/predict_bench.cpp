@@ -1,11 +1,9 @@
-/// What a prediction costs: a whole one, a simulation inside a sweep, one GEMM, one event.
+/// What a prediction costs: a whole one, a simulation inside a sweep, one event (kernels: kernel_bench.cpp).
 
 #include <benchmark/benchmark.h>
 
 #include "simulator/input/input.hpp"
-#include "simulator/kernels/kernel_time.hpp"
 #include "simulator/predict.hpp"
-#include "tests/support/fixtures.hpp"
 
 namespace stepcast {
 namespace {
@@ -34,13 +32,6 @@ void PredictEveryRankByEvents(benchmark::State& state) {
   state.counters["events/s"] = benchmark::Counter(events, benchmark::Counter::kIsRate);
 }
 BENCHMARK(PredictEveryRankByEvents)->Unit(benchmark::kMillisecond)->Iterations(2);
-
-void GemmTime(benchmark::State& state) {
-  const Gpu gpu = load_gpu("a100-80gb-sxm");
-  const Gemm gemm{.m = 2048, .n = 6144, .k = 12288};
-  for (auto _ : state) benchmark::DoNotOptimize(gemm_time(gemm, gpu));
-}
-BENCHMARK(GemmTime);
 
 }  // namespace
 }  // namespace stepcast

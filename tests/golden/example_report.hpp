@@ -71,6 +71,8 @@ inline Report example_report() {
   r.busiest_stage = 1;
 
   OperatorTime gemm;
+  gemm.block = "layer";
+  gemm.stage = 1;
   gemm.name = "linear_fc1";
   gemm.pass = "forward";
   gemm.shape = "m=2048 n=3072 k=8192";
@@ -80,7 +82,10 @@ inline Report example_report() {
   gemm.each = 0.5_ms;
   gemm.flops = 1e11;
   gemm.bytes = 96.0_MB;
+  gemm.peak = 312.0_TFLOPS;
   OperatorTime norm;
+  norm.block = "layer";
+  norm.stage = 1;
   norm.name = "layernorm";
   norm.pass = "forward";
   norm.shape = "[2048, 1, 1024]";
@@ -88,7 +93,6 @@ inline Report example_report() {
   norm.basis = "measured";
   norm.count = 1536;
   norm.each = 50.0_us;
-  norm.flops = 1e7;
   norm.bytes = 75.0_MB;
   r.operators = {gemm, norm};
 

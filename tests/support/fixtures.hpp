@@ -101,7 +101,7 @@ inline Framework ideal_framework() {
   f.recompute_stops_early = given(false);
   f.vocab_multiple = given(1);
   f.vocab_multiple_times_tp = given(false);
-  f.sharding_nics = given(0);
+  f.sharding_nics = given(64);
   f.optimizer_bytes = given(34.0);
   f.gradient_clip_bytes = given(12.0);
   f.gradient_clear_bytes = given(4.0);

@@ -78,7 +78,7 @@ TEST(MeasurementLine, EveryKindComesBack) {
       CopyPoint{"device", "peer", 1},
       CollectivePoint{"reduce_scatter", 0, 16, 2, true, "int8", 12.5, 11.71875},
       OverlapPoint{1, 2, 3, "tf32", "all_reduce", 4, 5, 6, 7.5, 8.5, 9.5},
-      ClockPoint{"mixed", "zeros", 10, 612.5, 1234},
+      ClockPoint{"mixed", "zeros", 10, 612.5, 1234, "fp8"},
   };
   for (const MeasuredPoint& point : points) {
     const Measurement measurement = bare(point);
@@ -154,6 +154,26 @@ TEST(MeasurementKey, IsWhatWasMeasuredNotTheResult) {
   EXPECT_EQ(key_of(gemm(4096)),
             "gemm on NVIDIA H100 80GB HBM3 by cuBLASLt 13.1.0: m=4096 n=8192 k=4096 batch=1 layout=nt precision=bf16 "
             "accumulate_fp32=1");
+}
+
+TEST(MeasurementDevice, IsThePresetItSeemsToBe) {
+  const std::vector<std::pair<const char*, const char*>> names{{"NVIDIA A100-SXM4-80GB", "a100-80gb-sxm"},
+                                                               {"NVIDIA A100-SXM4-40GB", "a100-40gb-sxm"},
+                                                               {"NVIDIA A100 80GB PCIe", "a100-80gb-pcie"},
+                                                               {"NVIDIA H100 80GB HBM3", "h100-80gb-sxm"},
+                                                               {"NVIDIA H100 PCIe", "h100-80gb-pcie"},
+                                                               {"NVIDIA H200", "h200-141gb-sxm"},
+                                                               {"NVIDIA GH200 480GB", ""},
+                                                               {"NVIDIA B200", "b200-180gb-sxm"},
+                                                               {"NVIDIA GB200", "gb200-186gb"},
+                                                               {"Tesla V100-SXM2-32GB", "v100-32gb-sxm"},
+                                                               {"NVIDIA GeForce RTX 4090", "rtx4090-24gb"},
+                                                               {"Tesla T4", ""}};
+  for (const auto& [device, preset] : names) {
+    EXPECT_EQ(preset_of_device(device), preset) << device;
+    if (*preset == 0) continue;
+    EXPECT_TRUE(fs::exists(fs::path(STEPCAST_SOURCE_DIR) / "hardware_profiles/gpus" / (std::string(preset) + ".yaml")));
+  }
 }
 
 // --- files -------------------------------------------------------------------------------------------------------

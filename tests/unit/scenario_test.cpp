@@ -18,6 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using testing::ElementsAre;
+using testing::HasSubstr;
 
 // --- the data directory ------------------------------------------------------------------------------------------
 
@@ -294,6 +295,7 @@ INSTANTIATE_TEST_SUITE_P(
         ClusterCase{"part_of_each_node", "{node: dgx-a, nodes: 2, gpus_per_node: 4, fabric: hdr200x8}", 8, 4, "dgx-a",
                     "hdr200x8"},
         ClusterCase{"gpu_alone", "{gpu: a100, gpus: 16}", 16, 8, "dgx-a", "hdr200x8"},
+        ClusterCase{"gpu_of_smaller_nodes", "{gpu: a100-small, gpus: 4}", 4, 4, "rack", "none"},
         ClusterCase{"node_of_that_size", "{gpu: a100, gpus: 8, gpus_per_node: 4, fabric: hdr200x8}", 8, 4, "hgx-a-4",
                     "hdr200x8"},
         ClusterCase{"next_larger_node", "{gpu: a100, gpus: 12, gpus_per_node: 6, fabric: hdr200x8}", 12, 6, "dgx-a",
@@ -513,9 +515,9 @@ INSTANTIATE_TEST_SUITE_P(
                 "    cluster: {node: dgx-a, gpu: a100-small, nodes: 2}\n"
                 "                                ^ near here"},
         Refusal{"no_such_node_size", replaced(scenario, dgx, "{gpu: a100, gpus: 16, gpus_per_node: 16}"),
-                "s.yaml:3:16: no node preset has 16 GPUs 'a100' (there is hgx-a-4 (4 GPUs), dgx-a (8 GPUs))\n"
+                "s.yaml:3:47: no node preset has 16 GPUs 'a100' (there is hgx-a-4 (4 GPUs), dgx-a (8 GPUs))\n"
                 "    cluster: {gpu: a100, gpus: 16, gpus_per_node: 16}\n"
-                "                   ^ near here"},
+                "                                                  ^ near here"},
         Refusal{"more_than_the_node_has", replaced(scenario, dgx, "{node: dgx-a, nodes: 2, gpus_per_node: 9}"),
                 "s.yaml:3:49: cluster.gpus_per_node must be a whole number from 1 to 8, not '9'\n"
                 "    cluster: {node: dgx-a, nodes: 2, gpus_per_node: 9}\n"
@@ -649,6 +651,38 @@ TEST_F(Scenarios, MistakesInProfilesAreFoundInTheirFile) {
             "fp16, bf16, fp8)\n"
             "    bf61: {value: 312 TFLOP/s, basis: datasheet, source: \"sheet\"}\n"
             "    ^ near here");
+}
+
+TEST_F(Scenarios, WhatIsDividedByIsNotZero) {
+  put("hardware_profiles/gpus/a100.yaml", replaced(gpu_file, "2039 GB/s", "0 GB/s"));
+  EXPECT_THAT(refusal_of(scenario), HasSubstr("hbm_bandwidth.value must be more than zero"));
+  put("hardware_profiles/gpus/a100.yaml", replaced(gpu_file, "peak_fraction: {value: 0.8", "peak_fraction: {value: 0"));
+  EXPECT_THAT(refusal_of(scenario), HasSubstr("gemm.bf16.peak_fraction must be more than zero"));
+  put("hardware_profiles/gpus/a100.yaml", replaced(gpu_file, "sms: {value: 108", "sms: {value: 0"));
+  EXPECT_THAT(refusal_of(scenario), HasSubstr("sms.value must be a whole number from 1 to"));
+}
+
+TEST_F(Scenarios, AResidualSurfaceFitsItsGrid) {
+  const auto with_surface = [&](const std::string& surface) {
+    put("hardware_profiles/gpus/a100.yaml",
+        replaced(gpu_file, "    peak_fraction:",
+                 "    residual: {" + surface + ", basis: fitted, source: fit}\n    peak_fraction:"));
+  };
+  with_surface(
+      "m: [10, 12], n: [10], k: [8, 9, 10], log_ratio: [0.1, -0.1, 0, 0, 0, 0.2], support: [1, 2, 0, 0, 3, 4]");
+  const ResidualSurface surface = load_gpu("a100").gemm.at(Precision::bf16).residual;
+  EXPECT_THAT(surface.axes[2], ElementsAre(8, 9, 10));
+  EXPECT_THAT(surface.log_ratio, ElementsAre(0.1, -0.1, 0, 0, 0, 0.2));
+  EXPECT_THAT(surface.support, ElementsAre(1, 2, 0, 0, 3, 4));
+  EXPECT_EQ(surface.basis, Basis::fitted);
+  EXPECT_EQ(load_gpu("a100-small").gemm.at(Precision::bf16).residual.source, "the same die: fit");
+
+  with_surface("m: [10, 12], n: [10], k: [8], log_ratio: [0.1], support: [1]");
+  EXPECT_THAT(refusal_of(scenario), HasSubstr("residual.log_ratio has 1 numbers, but m x n x k make 2 points"));
+  with_surface("m: [12, 10], n: [10], k: [8], log_ratio: [0.1, 0], support: [1, 1]");
+  EXPECT_THAT(refusal_of(scenario), HasSubstr("residual.m must hold increasing numbers"));
+  with_surface("m: [10, 12], n: [10], k: [8], log_ratio: [0.1, 4], support: [1, 1]");
+  EXPECT_THAT(refusal_of(scenario), HasSubstr("residual.log_ratio[1] must be a number from -3 to 3, not '4'"));
 }
 
 TEST_F(Scenarios, UnknownFrameworksAreRefusedBySuggestion) {
@@ -874,15 +908,20 @@ TEST(ScenarioHelp, HasEveryKeyWithItsDefault) {
 
 // --- what we ship ------------------------------------------------------------------------------------------------
 
-TEST(Shipped, EveryPresetCanBeRead) {
-  for (const PresetInfo& preset : list_presets("gpus")) EXPECT_NO_THROW(load_gpu(preset.name)) << preset.name;
-  for (const PresetInfo& preset : list_presets("frameworks"))
-    EXPECT_NO_THROW(load_framework(preset.name)) << preset.name;
-  for (const PresetInfo& preset : list_presets("models"))
-    EXPECT_NO_THROW(load_model_preset(preset.name)) << preset.name;
+TEST(Shipped, EveryPresetSaysWhatItIs) {
   for (const char* kind : {"models", "gpus", "nodes", "fabrics", "clusters", "frameworks"}) {
     EXPECT_FALSE(list_presets(kind).empty()) << kind;
     for (const PresetInfo& preset : list_presets(kind)) EXPECT_NE(preset.description, "") << preset.name;
+  }
+}
+
+// A scenario on it reads the cluster, its node, GPU and fabric.
+TEST_F(Scenarios, EveryShippedClusterCanBeRead) {
+  ::setenv("STEPCAST_DATA", STEPCAST_SOURCE_DIR, 1);
+  for (const PresetInfo& preset : list_presets("clusters")) {
+    const std::string text = "model: gpt2-xl\ncluster: {extends: " + preset.name +
+                             ", nodes: 1}\nplan: {global_batch: 64, sequence_length: 1024}\n";
+    EXPECT_EQ(refusal_of(text), "accepted") << preset.name;
   }
 }
 

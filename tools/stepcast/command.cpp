@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 #include <unistd.h>
 
 namespace stepcast::cli {
@@ -12,6 +13,37 @@ bool switched_on(std::string_view option, std::string_view value) {
   if (value == "on") return true;
   if (value == "off") return false;
   throw UserError(std::string(option) + " is on or off, not '" + std::string(value) + "'");
+}
+
+void check_leftovers(const CLI::App& command) {
+  for (const CLI::App* below : command.get_subcommands()) check_leftovers(*below);
+  const std::vector<std::string> leftovers = command.remaining();
+  if (leftovers.empty()) return;
+  std::vector<std::string> names;
+  if (leftovers.front()[0] != '-') {
+    for (const CLI::App* below : command.get_subcommands({})) names.push_back(below->get_name());
+    if (names.empty()) throw UserError("unexpected argument '" + leftovers.front() + "'");
+    throw UserError(unknown_name("subcommand of " + command.get_name(), leftovers.front(), names));
+  }
+  for (const CLI::Option* option : command.get_options())
+    if (!option->get_lnames().empty()) names.push_back("--" + option->get_lnames().front());
+  throw UserError(unknown_name("option of " + command.get_name(), leftovers.front(), names));
+}
+
+Action add_subcommands(CLI::App& app, const std::vector<Command>& table, const std::string& examples) {
+  app.require_subcommand(0, 1);
+  app.footer(examples);
+  std::map<const CLI::App*, Action> actions;
+  for (const Command& command : table) {
+    CLI::App* subcommand = app.add_subcommand(command.name, command.description);
+    subcommand->allow_extras();
+    actions[subcommand] = command.add(*subcommand);
+  }
+  return [&app, actions = std::move(actions)] {
+    if (!app.get_subcommands().empty()) return actions.at(app.get_subcommands().front())();
+    print_result(app.help());
+    return Exit::done;
+  };
 }
 
 void Inputs::add(CLI::App& app, const std::string& name, Count count, const std::string& description) {

@@ -21,14 +21,28 @@ enum Exit : int { done = 0, answered_no = 1, wrong_input = 2, our_fault = 3 };
 using Action = std::function<Exit()>;
 
 Action add_predict(CLI::App& app);
+Action add_roofline(CLI::App& app);
 Action add_validate(CLI::App& app);
+Action add_collective(CLI::App& app);
+Action add_topology(CLI::App& app);
 Action add_list(CLI::App& app);
+Action add_calibrate(CLI::App& app);
+Action add_calibrate_measure(CLI::App& app);
+Action add_calibrate_import(CLI::App& app);
+Action add_calibrate_fit(CLI::App& app);
 
 struct Command {
   std::string name;
   std::string description;
   Action (*add)(CLI::App&);  ///< declares the options
 };
+
+/// Gives `app` the subcommands of a table of its own: `stepcast calibrate fit`. Alone it prints its help.
+Action add_subcommands(CLI::App& app, const std::vector<Command>& table, const std::string& examples);
+
+/// Tells "--fromat" from a stray word, and the options or subcommands that there are from those that were meant.
+/// @throws UserError when the command was given what it does not know
+void check_leftovers(const CLI::App& command);
 
 /// The row of a table whose `name` was asked for. @throws UserError that lists the names
 template <class Table>

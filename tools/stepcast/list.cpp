@@ -6,7 +6,7 @@
 #include "simulator/base/text_table.hpp"
 #include "simulator/collectives/collective_time.hpp"
 #include "simulator/parallelism/recompute.hpp"
-#include "simulator/report/formats.hpp"
+#include "simulator/report/roofline.hpp"
 #include "simulator/schedules/schedule.hpp"
 #include "simulator/workload/flops.hpp"
 #include "tools/stepcast/command.hpp"
@@ -31,6 +31,7 @@ Rows flops(const std::string&) { return rows_of(flops_conventions()); }
 Rows formats(const std::string&) {
   Rows rows = rows_of(report_formats());
   for (const PresetInfo& trace : rows_of(trace_formats())) rows.push_back(trace);
+  for (const PresetInfo& roofline : rows_of(roofline_formats())) rows.push_back(roofline);
   return rows;
 }
 

@@ -11,7 +11,10 @@ namespace {
 const std::vector<Command>& commands() {
   static const std::vector<Command> table{
       {"predict", "Predict one training step: its time, its memory, and where every second goes", add_predict},
+      {"roofline", "List every operator against what the GPU could reach: text, JSON or a plot", add_roofline},
       {"validate", "Replay measured runs and print how far the predictions are from them", add_validate},
+      {"calibrate", "Make a GPU profile: import or take measurements, fit, print the error", add_calibrate},
+      {"collective", "Time a collective of any size on a group of GPUs, as nccl-tests prints it", add_collective},
       {"list", "List what a scenario may name: models, GPUs, fabrics, schedules, ...", add_list},
   };
   return table;
@@ -20,6 +23,7 @@ const std::vector<Command>& commands() {
 constexpr const char* examples = R"(Examples:
   stepcast predict scenarios/quickstart.yaml
   stepcast predict scenarios/quickstart.yaml --set plan.recompute=full --explain
+  stepcast roofline scenarios/quickstart.yaml --format svg --out roofline.svg
   stepcast validate scenarios/published/korthikanti-2022.yaml
   stepcast list gpus
 
@@ -28,17 +32,6 @@ Exit status: 0 done, 1 answered "no" (does not fit, bar missed), 2 wrong input, 
 /// A misspelt subcommand would otherwise be "an argument that was not expected".
 void check_command_name(int argc, char** argv) {
   if (argc > 1 && argv[1][0] != '-') chosen("subcommand", argv[1], commands());
-}
-
-/// "--fromat" is told from a stray word, and the options that there are from those that were meant.
-void check_leftovers(const CLI::App& command) {
-  const std::vector<std::string> leftovers = command.remaining();
-  if (leftovers.empty()) return;
-  if (leftovers.front()[0] != '-') throw UserError("unexpected argument '" + leftovers.front() + "'");
-  std::vector<std::string> names;
-  for (const CLI::Option* option : command.get_options())
-    if (!option->get_lnames().empty()) names.push_back("--" + option->get_lnames().front());
-  throw UserError(unknown_name("option of " + command.get_name(), leftovers.front(), names));
 }
 
 Exit run(int argc, char** argv) {

@@ -1,0 +1,191 @@
+/// Speeds of fused attention kernels (simulator/kernels/attention.cpp), one set a generation of kernel.
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <set>
+
+#include <fmt/format.h>
+
+#include "calibration/fit/fit.hpp"
+#include "calibration/fit/optimise.hpp"
+#include "simulator/kernels/kernel_time.hpp"
+
+namespace stepcast {
+namespace {
+
+constexpr std::size_t fewest_points = 12;
+constexpr std::size_t few_points = 120;
+
+using Kernel = AttentionProfile::Kernel;
+
+struct Sample {
+  AttentionKernel attention;
+  double time = 0;
+  bool held_out = false;
+  double weight = 1;
+  double gflop() const { return attention.flops().si() * 1e-9; }
+};
+
+struct Field {
+  Unknown unknown;
+  Sourced<double> Kernel::* member;
+};
+
+struct SizeClass {
+  const char* name;
+  double above, upto;
+};
+constexpr SizeClass classes[] = {{"above 100 GFLOP", 100, 1e30},
+                                 {"10-100 GFLOP", 10, 100},
+                                 {"below 10 GFLOP", 0, 10},
+                                 {"all above 10 GFLOP", 10, 1e30}};
+
+class KernelFit {
+ public:
+  KernelFit(const std::string& name, const std::vector<const Measurement*>& measurements, Gpu& gpu,
+            const FitOptions& options)
+      : name_(name), gpu_(gpu), options_(options) {
+    if (measurements.size() < fewest_points)
+      throw UserError(fmt::format("too few attention measurements of kernel '{}' to fit: {}; {} are needed", name,
+                                  measurements.size(), fewest_points));
+    std::set<std::string> sources;
+    for (const Measurement* measurement : measurements) {
+      const AttentionPoint& point = std::get<AttentionPoint>(measurement->point);
+      Sample sample;
+      AttentionKernel& a = sample.attention;
+      a.sequences = double(point.batch);
+      a.heads = double(point.heads);
+      a.kv_heads = double(point.kv_heads);
+      a.query_length = double(point.query_length);
+      a.key_length = double(point.key_length);
+      a.head_dim_qk = a.head_dim_v = double(point.head_dim);
+      a.causal = point.causal;
+      a.backward = point.backward;
+      a.kernel = name_;
+      a.precision = point.precision == "fp16" ? Precision::fp16 : Precision::bf16;
+      sample.time = measurement->time_us * 1e-6;
+      const bool whole_source = names_source(options.held_out_source, measurement->library);
+      // The heads and the batch are a family; of few measurements every shape is one.
+      const bool few = measurements.size() < few_points;
+      sample.held_out =
+          whole_source || is_held_out(static_cast<std::uint64_t>(point.heads * 1000 + point.kv_heads),
+                                      static_cast<std::uint64_t>(point.head_dim * 1000 + point.batch +
+                                                                 (few ? 1'000'000 * (4 * point.key_length + 2 * point.causal + point.backward) : 0)),
+                                      options.seed, few ? 0.25 : 0.5);
+      const double g = sample.gflop();
+      sample.weight = g > 10 ? 3 : g > 1 ? 1 : 0.2;
+      samples_.push_back(sample);
+      if (sample.held_out) continue;
+      ++fitted_;
+      sources.insert(measurement->library);
+      has_forward_ |= !point.backward;
+      has_backward_ |= point.backward;
+      has_causal_ |= point.causal;
+      has_full_ |= !point.causal;
+      has_64_ |= point.head_dim <= 64;
+      has_256_ |= point.head_dim >= 192;
+      has_128_ |= point.head_dim > 64 && point.head_dim < 192;
+    }
+    if (fitted_ == 0) throw UserError(fmt::format("nothing is left of attention kernel '{}' to fit once the hold-out is set apart", name));
+    for (const std::string& source : sources) sources_ += (sources_.empty() ? "" : ", ") + source;
+  }
+
+  Fit run() {
+    Kernel& kernel = gpu_.attention.kernels.at(name_);
+    const Sourced<double> sustained = gpu_.gemm_profile(Precision::bf16).sustained;
+    set_sustained({1.0, Basis::fitted, ""});
+    std::vector<Field> fields;
+    const auto unknown = [&](bool has, const char* label, double low, double high, Sourced<double> Kernel::* member) {
+      if (has) fields.push_back({{label, low, high, (kernel.*member).value}, member});
+    };
+    unknown(has_forward_, "forward_fraction", 0.05, 1, &Kernel::forward_fraction);
+    unknown(has_backward_, "backward_fraction", 0.05, 1, &Kernel::backward_fraction);
+    unknown(has_full_, "half_length", 0, 4000, &Kernel::half_length);
+    unknown(has_causal_, "causal_half_length", 0, 8000, &Kernel::causal_half_length);
+    // Relative to 128: without it they cannot be told from the fractions.
+    unknown(has_64_ && has_128_, "head_dim_64_factor", 0.3, 1.2, &Kernel::head_dim_64_factor);
+    unknown(true, "tail_blocks", 0, 8, &Kernel::tail_blocks);
+    unknown(has_256_ && has_128_, "head_dim_256_factor", 0.3, 1.5, &Kernel::head_dim_256_factor);
+
+    std::vector<Unknown> unknowns;
+    for (const Field& field : fields) unknowns.push_back(field.unknown);
+    const auto objective = [&](const std::vector<double>& values) {
+      for (std::size_t i = 0; i < fields.size(); ++i) (kernel.*fields[i].member).value = values[i];
+      double sum = 0, weight = 0;
+      for (const Sample& sample : samples_) {
+        if (sample.held_out) continue;
+        sum += sample.weight * std::abs(log_error(sample));
+        weight += sample.weight;
+      }
+      return sum / weight;
+    };
+    const std::vector<double> best = minimise(objective, unknowns, {1500, 800}, options_.seed);
+    for (std::size_t i = 0; i < fields.size(); ++i) (kernel.*fields[i].member).value = rounded(best[i], 3);
+
+    Fit fit;
+    for (const bool backward : {false, true}) {
+      const std::string what = fmt::format("attention {} {}", name_, backward ? "backward" : "forward");
+      for (const SizeClass& size : classes) {
+        std::vector<double> errors;
+        for (const Sample& sample : samples_)
+          if (sample.held_out && sample.attention.backward == backward && sample.gflop() > size.above && sample.gflop() <= size.upto)
+            errors.push_back(log_error(sample));
+        if (!errors.empty()) fit.rows.push_back({what, "families", size.name, summary_of(errors), {}});
+      }
+    }
+    std::string error;
+    for (const HoldOutRow& row : fit.rows)
+      if (row.size_class == std::string("all above 10 GFLOP"))
+        error += fmt::format("; held-out above 10 GFLOP {}: mean {:.1f}%", row.what.substr(row.what.rfind(' ') + 1), 100 * row.formula.mean);
+    for (const Sample& sample : samples_)
+      fit.points.push_back({"attention", sample.time * 1e6, sample.time * 1e6 * std::exp(log_error(sample)), sample.held_out});
+    const std::string source = fmt::format("{} measurements ({}){}", fitted_, sources_, error);
+    for (const Field& field : fields)
+      fit.numbers.push_back({fmt::format("attention.kernels.{}.{}", name_, field.unknown.name),
+                             fmt::format("{:.3g}", (kernel.*field.member).value), source});
+    set_sustained(sustained);
+    return fit;
+  }
+
+ private:
+  void set_sustained(const Sourced<double>& value) {
+    for (auto& [precision, profile] : gpu_.gemm) profile.sustained = value;
+  }
+  double log_error(const Sample& sample) const { return std::log(attention_time(sample.attention, gpu_).time.si() / sample.time); }
+
+  const std::string& name_;
+  Gpu& gpu_;
+  const FitOptions& options_;
+  std::vector<Sample> samples_;
+  std::size_t fitted_ = 0;
+  std::string sources_;
+  bool has_forward_ = false, has_backward_ = false, has_causal_ = false, has_full_ = false;
+  bool has_64_ = false, has_128_ = false, has_256_ = false;
+};
+
+}  // namespace
+
+Fit fit_attention(const std::vector<const Measurement*>& measurements, Gpu& gpu, const FitOptions& options) {
+  std::map<std::string, std::vector<const Measurement*>> kernels;
+  for (const Measurement* measurement : measurements)
+    kernels[std::get<AttentionPoint>(measurement->point).kernel].push_back(measurement);
+  Fit fit;
+  for (const auto& [name, points] : kernels) {
+    if (gpu.attention.kernels.count(name) == 0) {
+      std::string known;
+      for (const auto& [kernel, profile] : gpu.attention.kernels) known += (known.empty() ? "" : ", ") + kernel;
+      fit.notes.push_back(fmt::format("{} measurements of attention kernel '{}' are not fitted: {} has {}", points.size(),
+                                      name, gpu.name, known));
+      continue;
+    }
+    if (options.note) options.note("attention " + name);
+    // Every precision's own `sustained` comes back: bf16's is taken here, and the kernels are 16-bit.
+    const std::map<Precision, GemmProfile> kept = gpu.gemm;
+    fit.add(KernelFit(name, points, gpu, options).run());
+    for (auto& [precision, profile] : gpu.gemm) profile.sustained = kept.at(precision).sustained;
+  }
+  return fit;
+}
+
+}  // namespace stepcast

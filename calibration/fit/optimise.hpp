@@ -1,0 +1,27 @@
+#pragma once
+/// Minimum of a function that is not smooth, over a box.
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace stepcast {
+
+/// A constant to be found, inside its physical range.
+struct Unknown {
+  std::string name;
+  double low = 0, high = 1;
+  double start = 0;
+};
+
+struct Effort {
+  int global = 0;   ///< evaluations of the global search (controlled random search); 0: none
+  int local = 400;  ///< evaluations of the local search that follows (Sbplx)
+};
+
+/// The unknowns' values at the lowest point found. The same seed finds the same point.
+std::vector<double> minimise(const std::function<double(const std::vector<double>&)>& objective,
+                             const std::vector<Unknown>& unknowns, const Effort& effort, std::uint64_t seed);
+
+}  // namespace stepcast

@@ -1,0 +1,21 @@
+#pragma once
+/// How far predictions are from measurements.
+
+#include <cstddef>
+#include <vector>
+
+namespace stepcast {
+
+/// Of relative errors |predicted / measured - 1|; bias is the mean of log(predicted / measured), as a relative error.
+struct ErrorSummary {
+  std::size_t n = 0;
+  double median = 0, mean = 0, p90 = 0, bias = 0;
+};
+
+/// @param log_errors log(predicted / measured)
+ErrorSummary summary_of(const std::vector<double>& log_errors);
+
+/// The value below which half of the weight lies. @param values value and weight; at least one
+double weighted_median(std::vector<std::pair<double, double>> values);
+
+}  // namespace stepcast

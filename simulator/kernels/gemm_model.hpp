@@ -1,0 +1,72 @@
+#pragma once
+/// Matrix multiplication on one GPU in one precision, with everything reckoned that no shape changes.
+
+#include <vector>
+
+#include "simulator/kernels/kernel_time.hpp"
+
+namespace stepcast {
+
+/// Tiles in waves over the multiprocessors, or memory traffic, whichever takes longer:
+///
+///   burst = t0 + max( max(waves * 2 tm tn (k + k0) / (peak / SMs * e_tile), operands / (HBM * memory_fraction))
+///                       + output / (HBM * memory_fraction) * epilogue_exposed,
+///                     (operands + output) / HBM )
+///   waves = exact + softness * (ceil(exact) - exact), at least 1;  exact = tiles * split / SMs
+///   e_tile = peak_fraction * (tm tn / largest)^exponent
+///
+/// minimised over the profile's tiles and, while tiles are fewer than multiprocessors, split-K of 1, 2, 4. Then come
+/// the layout's factor and the measured residual, but never beyond peak or HBM; then the sustained clock, unless memory
+/// binds.
+/// Tile and wave quantisation: NVIDIA, "Matrix Multiplication Background User's Guide".
+///
+/// Grouped: the tiles of all experts in one launch, each expert's rows rounded up to tiles of its own; no split-K.
+///
+/// Alignment: rows whose bytes are no multiple of 16 load in smaller pieces, `unaligned_share` of the speed. Heads of
+/// such a width lie beside each other in memory, so that even their first elements are unaligned: batched products of
+/// them do without tensor cores.
+///
+/// Power: `sustained` is the clock inside a training step relative to the bursts that the other constants were fitted
+/// to, one value a precision, because fp8 and 16-bit formats draw different power. A part with a lower power limit has
+/// the same constants and a lower `sustained` (H100 at 700 W 0.86, at 500 W 0.76). Cube-root scaling with the power
+/// left after idle gives that ratio as well, but no source states its constants; hence it stays a profile value.
+class GemmModel {
+ public:
+  /// @param gpu  must outlive the model
+  GemmModel(const Gpu& gpu, Precision precision);
+
+  KernelTime time(const Gemm& gemm) const;
+  KernelTime time(const GroupedGemm& gemm) const;
+
+ private:
+  struct Tile {
+    double rows, columns;
+    double seconds_per_k;   ///< of one wave, per unit of k
+  };
+  /// Work of one launch.
+  struct Launch {
+    double m, n, k, batch;
+    double operands, output;   ///< bytes
+    bool splits;               ///< along k, when tiles are few
+  };
+  struct Best {
+    double time;               ///< without start-up
+    bool memory_bound;
+  };
+
+  Best best(const Launch& launch) const;
+  KernelTime finished(const Launch& launch, Layout layout, double slowdown, Evidence evidence) const;
+  KernelTime without_tensor_cores(const Gemm& gemm) const;
+
+  const GemmProfile& profile_;
+  std::vector<Tile> tiles_;
+  double sms_;
+  double peak_rate_;           ///< FLOP/s that nothing exceeds
+  double hbm_rate_;            ///< bytes per second that nothing exceeds
+  double memory_rate_;         ///< bytes per second of operand traffic
+  double vector_rate_;         ///< FLOP/s without tensor cores
+  double fixed_;
+  Evidence evidence_;
+};
+
+}  // namespace stepcast
