@@ -46,8 +46,7 @@ Block attention_and_mlp(const Architecture& model) {
                              .parts = model.gated() ? std::vector<std::int64_t>{f, f} : std::vector<std::int64_t>{f},
                              .starts_region = !model.parallel_block});
   add("activation", ActivationOp{model.activation, f, model.bias});
-  add("linear_fc2",
-      LinearOp{.in = f, .out = h, .bias = model.bias, .split = TensorSplit::row, .parts = {h}});
+  add("linear_fc2", LinearOp{.in = f, .out = h, .bias = model.bias, .split = TensorSplit::row, .parts = {h}});
   add("mlp_residual", ResidualOp{model.bias, dropout});
   return layer;
 }

@@ -75,8 +75,13 @@ Report predict(const Job& given, const ExecutionOptions& options, Timeline* trac
   CostModel costs(job.cluster, job.plan, expected);
   if (job.plan.zero >= 3) costs.limit_sharding_nics(*job.framework.sharding_nics);
 
-  const SummaryInput summary{job, graph, model, costs, static_cast<double>(padded_vocab(job)),
-                             memory_of(job, model, in_flight, boundary.sent), in_flight};
+  const SummaryInput summary{job,
+                             graph,
+                             model,
+                             costs,
+                             static_cast<double>(padded_vocab(job)),
+                             memory_of(job, model, in_flight, boundary.sent),
+                             in_flight};
   summarize_model(summary, report);
   const Programs programs = lower({model, job.plan, job.framework, job.cluster, costs, boundary.sent, boundary.gathered,
                                    gradient_reduce_bytes(job), element_bytes(job.plan.precision), options.granularity});

@@ -40,7 +40,8 @@ std::string infeasible_reason(const Job& job) {
   const int t = plan.tensor_parallel;
   if (plan.gpus() != job.cluster.gpus) {
     return fmt::format(
-        "tensor_parallel {} x context_parallel {} x pipeline_parallel {} x data_parallel {} = {} GPUs, the cluster has {}",
+        "tensor_parallel {} x context_parallel {} x pipeline_parallel {} x data_parallel {} = {} GPUs, the cluster has "
+        "{}",
         t, plan.context_parallel, plan.pipeline_parallel, plan.data_parallel, plan.gpus(), job.cluster.gpus);
   }
   if (plan.global_batch % (plan.microbatch * plan.data_parallel) != 0) {
@@ -52,7 +53,8 @@ std::string infeasible_reason(const Job& job) {
     return not_divisible("kv_heads", model.kv_heads, "tensor_parallel", t);
   }
   if (model.ffn.value_or(0) % t != 0) return not_divisible("ffn", *model.ffn, "tensor_parallel", t);
-  if (padded_vocab(job) % t != 0) return not_divisible("the padded vocabulary", padded_vocab(job), "tensor_parallel", t);
+  if (padded_vocab(job) % t != 0)
+    return not_divisible("the padded vocabulary", padded_vocab(job), "tensor_parallel", t);
   if (plan.sequence_parallel && plan.sequence_length % t != 0) {
     return not_divisible("sequence_length", plan.sequence_length, "tensor_parallel", t);
   }
@@ -67,8 +69,8 @@ std::string infeasible_reason(const Job& job) {
     std::int64_t sum = 0;
     for (int layers : plan.stage_layers) sum += layers;
     if (static_cast<std::int64_t>(plan.stage_layers.size()) != virtual_stages || sum != model.layers) {
-      return fmt::format("layer_split places {} layers on {} stages; the model has {} layers and the plan {} stages", sum,
-                         plan.stage_layers.size(), model.layers, virtual_stages);
+      return fmt::format("layer_split places {} layers on {} stages; the model has {} layers and the plan {} stages",
+                         sum, plan.stage_layers.size(), model.layers, virtual_stages);
     }
   }
   if (plan.layer_split == LayerSplit::even && model.layers % virtual_stages != 0) {

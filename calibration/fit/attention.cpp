@@ -29,7 +29,7 @@ struct Sample {
 
 struct Field {
   Unknown unknown;
-  Sourced<double> Kernel::* member;
+  Sourced<double> Kernel::*member;
 };
 
 struct SizeClass {
@@ -69,10 +69,12 @@ class KernelFit {
       // The heads and the batch are a family; of few measurements every shape is one.
       const bool few = measurements.size() < few_points;
       sample.held_out =
-          whole_source || is_held_out(static_cast<std::uint64_t>(point.heads * 1000 + point.kv_heads),
-                                      static_cast<std::uint64_t>(point.head_dim * 1000 + point.batch +
-                                                                 (few ? 1'000'000 * (4 * point.key_length + 2 * point.causal + point.backward) : 0)),
-                                      options.seed, few ? 0.25 : 0.5);
+          whole_source ||
+          is_held_out(static_cast<std::uint64_t>(point.heads * 1000 + point.kv_heads),
+                      static_cast<std::uint64_t>(
+                          point.head_dim * 1000 + point.batch +
+                          (few ? 1'000'000 * (4 * point.key_length + 2 * point.causal + point.backward) : 0)),
+                      options.seed, few ? 0.25 : 0.5);
       const double g = sample.gflop();
       sample.weight = g > 10 ? 3 : g > 1 ? 1 : 0.2;
       samples_.push_back(sample);
@@ -87,7 +89,9 @@ class KernelFit {
       has_256_ |= point.head_dim >= 192;
       has_128_ |= point.head_dim > 64 && point.head_dim < 192;
     }
-    if (fitted_ == 0) throw UserError(fmt::format("nothing is left of attention kernel '{}' to fit once the hold-out is set apart", name));
+    if (fitted_ == 0)
+      throw UserError(
+          fmt::format("nothing is left of attention kernel '{}' to fit once the hold-out is set apart", name));
     for (const std::string& source : sources) sources_ += (sources_.empty() ? "" : ", ") + source;
   }
 
@@ -96,7 +100,7 @@ class KernelFit {
     const Sourced<double> sustained = gpu_.gemm_profile(Precision::bf16).sustained;
     set_sustained({1.0, Basis::fitted, ""});
     std::vector<Field> fields;
-    const auto unknown = [&](bool has, const char* label, double low, double high, Sourced<double> Kernel::* member) {
+    const auto unknown = [&](bool has, const char* label, double low, double high, Sourced<double> Kernel::*member) {
       if (has) fields.push_back({{label, low, high, (kernel.*member).value}, member});
     };
     unknown(has_forward_, "forward_fraction", 0.05, 1, &Kernel::forward_fraction);
@@ -129,7 +133,8 @@ class KernelFit {
       for (const SizeClass& size : classes) {
         std::vector<double> errors;
         for (const Sample& sample : samples_)
-          if (sample.held_out && sample.attention.backward == backward && sample.gflop() > size.above && sample.gflop() <= size.upto)
+          if (sample.held_out && sample.attention.backward == backward && sample.gflop() > size.above &&
+              sample.gflop() <= size.upto)
             errors.push_back(log_error(sample));
         if (!errors.empty()) fit.rows.push_back({what, "families", size.name, summary_of(errors), {}});
       }
@@ -137,9 +142,11 @@ class KernelFit {
     std::string error;
     for (const HoldOutRow& row : fit.rows)
       if (row.size_class == std::string("all above 10 GFLOP"))
-        error += fmt::format("; held-out above 10 GFLOP {}: mean {:.1f}%", row.what.substr(row.what.rfind(' ') + 1), 100 * row.formula.mean);
+        error += fmt::format("; held-out above 10 GFLOP {}: mean {:.1f}%", row.what.substr(row.what.rfind(' ') + 1),
+                             100 * row.formula.mean);
     for (const Sample& sample : samples_)
-      fit.points.push_back({"attention", sample.time * 1e6, sample.time * 1e6 * std::exp(log_error(sample)), sample.held_out});
+      fit.points.push_back(
+          {"attention", sample.time * 1e6, sample.time * 1e6 * std::exp(log_error(sample)), sample.held_out});
     const std::string source = fmt::format("{} measurements ({}){}", fitted_, sources_, error);
     for (const Field& field : fields)
       fit.numbers.push_back({fmt::format("attention.kernels.{}.{}", name_, field.unknown.name),
@@ -152,7 +159,9 @@ class KernelFit {
   void set_sustained(const Sourced<double>& value) {
     for (auto& [precision, profile] : gpu_.gemm) profile.sustained = value;
   }
-  double log_error(const Sample& sample) const { return std::log(attention_time(sample.attention, gpu_).time.si() / sample.time); }
+  double log_error(const Sample& sample) const {
+    return std::log(attention_time(sample.attention, gpu_).time.si() / sample.time);
+  }
 
   const std::string& name_;
   Gpu& gpu_;
@@ -175,8 +184,8 @@ Fit fit_attention(const std::vector<const Measurement*>& measurements, Gpu& gpu,
     if (gpu.attention.kernels.count(name) == 0) {
       std::string known;
       for (const auto& [kernel, profile] : gpu.attention.kernels) known += (known.empty() ? "" : ", ") + kernel;
-      fit.notes.push_back(fmt::format("{} measurements of attention kernel '{}' are not fitted: {} has {}", points.size(),
-                                      name, gpu.name, known));
+      fit.notes.push_back(fmt::format("{} measurements of attention kernel '{}' are not fitted: {} has {}",
+                                      points.size(), name, gpu.name, known));
       continue;
     }
     if (options.note) options.note("attention " + name);

@@ -17,7 +17,7 @@ void append(std::vector<T>& to, std::vector<T>& from) {
   to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
 }
 
-std::uint64_t mixed(std::uint64_t x) {   // splitmix64
+std::uint64_t mixed(std::uint64_t x) {  // splitmix64
   x += 0x9e3779b97f4a7c15ULL;
   x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
   x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
@@ -32,9 +32,10 @@ std::vector<const Measurement*> checked(const std::vector<Measurement>& measurem
   for (const Measurement& measurement : measurements) {
     const std::string& gpu = measurement.gpu;
     if (!gpu.empty() && gpu != base.name && gpu != options.relative_gpu)
-      throw UserError(fmt::format("measurements of {} ({}) are no measurements of {}; --relative {} takes them for shapes "
-                                  "and layouts, but not for speed",
-                                  gpu, measurement.source, base.name, gpu));
+      throw UserError(
+          fmt::format("measurements of {} ({}) are no measurements of {}; --relative {} takes them for shapes "
+                      "and layouts, but not for speed",
+                      gpu, measurement.source, base.name, gpu));
     const auto [found, is_new] = seen.emplace(key_of(measurement), &measurement);
     if (!is_new) {
       const double a = found->second->time_us;
@@ -82,13 +83,13 @@ double rounded(double value, int digits) {
 
 Fit fit_gpu(const std::vector<Measurement>& measurements, const Gpu& base, const FitOptions& options) {
   const std::vector<const Measurement*> all = checked(measurements, base, options);
-  for (const auto& [option, source] : {std::pair("--hold-out source=", &options.held_out_source),
-                                       std::pair("--reference ", &options.reference_source)}) {
+  for (const auto& [option, source] : {std::pair("--hold-out", &options.held_out_source),
+                                       std::pair("--reference", &options.reference_source)}) {
     if (source->empty() || any_named(all, *source)) continue;
     std::vector<std::string> libraries;
     for (const Measurement* m : all)
       if (std::find(libraries.begin(), libraries.end(), m->library) == libraries.end()) libraries.push_back(m->library);
-    throw UserError(option + unknown_name("source", *source, libraries));
+    throw UserError(std::string(option) + ": " + unknown_name("source", *source, libraries));
   }
 
   std::map<Precision, std::vector<const Measurement*>> gemms;
@@ -99,7 +100,7 @@ Fit fit_gpu(const std::vector<Measurement>& measurements, const Gpu& base, const
       const auto found = std::find(precision_names.begin(), precision_names.end(), gemm->precision);
       CHECK(found != precision_names.end(), "a measurement's precision is one of ours");
       auto precision = static_cast<Precision>(found - precision_names.begin());
-      if (precision == Precision::fp16) precision = Precision::bf16;   // one profile serves both
+      if (precision == Precision::fp16) precision = Precision::bf16;  // one profile serves both
       gemms[precision].push_back(measurement);
     } else if (std::holds_alternative<AttentionPoint>(measurement->point)) {
       attention.push_back(measurement);
@@ -114,12 +115,14 @@ Fit fit_gpu(const std::vector<Measurement>& measurements, const Gpu& base, const
   Fit fit;
   for (const auto& [precision, points] : gemms) {
     if (base.peak.find(precision) == base.peak.end())
-      throw UserError(fmt::format("{} has no {} matrix units: its profile has no peak rate for them", base.name, name_of(precision)));
+      throw UserError(fmt::format("{} has no {} matrix units: its profile has no peak rate for them", base.name,
+                                  name_of(precision)));
     fit.add(fit_gemm(points, gpu, precision, options));
   }
   if (!attention.empty()) fit.add(fit_attention(attention, gpu, options));
   if (!memory.empty()) fit.add(fit_memory_bound(memory, gpu, options));
-  for (const auto& [kind, count] : others) fit.notes.push_back(fmt::format("{} measurements of kind '{}' are not fitted here", count, kind));
+  for (const auto& [kind, count] : others)
+    fit.notes.push_back(fmt::format("{} measurements of kind '{}' are not fitted here", count, kind));
   if (fit.numbers.empty()) throw UserError("nothing to fit: no GEMM, attention or memory measurements in these files");
   return fit;
 }

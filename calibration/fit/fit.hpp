@@ -16,11 +16,11 @@
 namespace stepcast {
 
 struct FitOptions {
-  std::string held_out_source;    ///< a library (or its beginning) that is not fitted at all; empty: none
-  std::string reference_source;   ///< whose clock the fitted speeds have; empty: the middle of all sources
-  std::string relative_gpu;       ///< another GPU whose measurements count, but for their speed: layouts, shapes
+  std::string held_out_source;   ///< a library (or its beginning) that is not fitted at all; empty: none
+  std::string reference_source;  ///< whose clock the fitted speeds have; empty: the middle of all sources
+  std::string relative_gpu;      ///< another GPU whose measurements count, but for their speed: layouts, shapes
   std::uint64_t seed = 1;
-  std::function<void(const std::string&)> note;   ///< progress; may be empty
+  std::function<void(const std::string&)> note;  ///< progress; may be empty
 };
 
 /// One number of a profile: "gemm.bf16.peak_fraction", its value as written there, and what it was fitted to.
@@ -31,7 +31,7 @@ struct FittedNumber {
 };
 
 struct FittedSurface {
-  std::string path;   ///< "gemm.bf16.residual"
+  std::string path;  ///< "gemm.bf16.residual"
   ResidualSurface surface;
 };
 
@@ -49,7 +49,7 @@ struct SourceRatio {
   std::string what;
   std::string source;
   std::size_t n = 0;
-  double time_ratio = 1;   ///< its times over the model's
+  double time_ratio = 1;  ///< its times over the model's
   bool held_out = false;
 };
 

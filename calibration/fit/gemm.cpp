@@ -23,8 +23,8 @@ namespace {
 
 constexpr std::size_t fewest_points = 24;
 constexpr std::size_t fewest_families = 6;
-constexpr std::size_t few_points = 300;      ///< below, a quarter is held out instead of half
-constexpr std::size_t sample_size = 6000;    ///< of the points that the constants are fitted to
+constexpr std::size_t few_points = 300;    ///< below, a quarter is held out instead of half
+constexpr std::size_t sample_size = 6000;  ///< of the points that the constants are fitted to
 
 using Tile = GemmProfile::Tile;
 constexpr Tile tile_pool[] = {{256, 256}, {256, 192}, {256, 128}, {128, 256}, {192, 128}, {128, 192}, {128, 128},
@@ -34,7 +34,7 @@ constexpr Tile usual_tiles[] = {{256, 128}, {128, 256}, {128, 128}, {128, 64}, {
 
 struct Sample {
   Gemm gemm;
-  double time = 0;        ///< measured, s
+  double time = 0;  ///< measured, s
   std::size_t source = 0;
   bool held_out = false;
   double weight = 1;
@@ -43,7 +43,7 @@ struct Sample {
 
 struct Source {
   std::string name;
-  bool relative = false;    ///< of another GPU: its speed says nothing of this one's
+  bool relative = false;  ///< of another GPU: its speed says nothing of this one's
   bool held_out = false;
   bool quantises = false;
   double log_ratio = 0;
@@ -54,13 +54,11 @@ bool same(const Tile& a, const Tile& b) { return a.rows == b.rows && a.columns =
 /// What the search finds besides the tiles.
 struct Constants {
   GemmProfile profile;
-  double quantise_fixed = 0;   ///< s
-  double quantise_bytes = 0;   ///< per element of the activations, at data sheet bandwidth
+  double quantise_fixed = 0;  ///< s
+  double quantise_bytes = 0;  ///< per element of the activations, at data sheet bandwidth
 };
 
-Layout layout_of(const std::string& name) {
-  return name == "nn" ? Layout::nn : name == "nt" ? Layout::nt : Layout::tn;
-}
+Layout layout_of(const std::string& name) { return name == "nn" ? Layout::nn : name == "nt" ? Layout::nt : Layout::tn; }
 
 /// The weights' shape, however the layout names its sides: what a family of shapes has in common.
 std::pair<std::int64_t, std::int64_t> family_of(const GemmPoint& point) {
@@ -74,8 +72,10 @@ double base_weight(const Sample& sample) {
   const double g = sample.gflop();
   double weight = g > 10 ? 3 : g > 1 ? 1 : g > 0.1 ? 0.5 : 0.1;
   const auto m = static_cast<std::int64_t>(sample.gemm.m);
-  if (m % 8 != 0) weight *= 0.25;
-  else if (m % 64 != 0) weight *= 0.8;
+  if (m % 8 != 0)
+    weight *= 0.25;
+  else if (m % 64 != 0)
+    weight *= 0.8;
   return weight;
 }
 
@@ -112,8 +112,9 @@ class GemmFit {
     for (const Measurement* measurement : measurements)
       families.insert(family_of(std::get<GemmPoint>(measurement->point)));
     if (measurements.size() < fewest_points || families.size() < fewest_families)
-      throw UserError(fmt::format("too few {} measurements to fit: {} of {} families of shapes (n, k); {} of {} are needed",
-                                  what_, measurements.size(), families.size(), fewest_points, fewest_families));
+      throw UserError(
+          fmt::format("too few {} measurements to fit: {} of {} families of shapes (n, k); {} of {} are needed", what_,
+                      measurements.size(), families.size(), fewest_points, fewest_families));
     const double share = measurements.size() < few_points ? 0.25 : 0.5;
     for (const Measurement* measurement : measurements) {
       const GemmPoint& point = std::get<GemmPoint>(measurement->point);
@@ -123,14 +124,15 @@ class GemmFit {
         const std::string& name = measurement->library;
         Source source{name, !options_.relative_gpu.empty() && measurement->gpu == options_.relative_gpu,
                       names_source(options_.held_out_source, name), false, 0};
-        source.quantises = name.size() > quantise.size() && name.compare(name.size() - quantise.size(), quantise.size(), quantise) == 0;
+        source.quantises = name.size() > quantise.size() &&
+                           name.compare(name.size() - quantise.size(), quantise.size(), quantise) == 0;
         any_quantises_ |= source.quantises;
         all_quantise_ &= source.quantises;
         sources_.push_back(source);
       }
       Sample sample;
-      sample.gemm = {double(point.m),     double(point.n), double(point.k), double(point.batch), precision_,
-                     layout_of(point.layout), point.accumulate_fp32};
+      sample.gemm = {double(point.m), double(point.n),         double(point.k),      double(point.batch),
+                     precision_,      layout_of(point.layout), point.accumulate_fp32};
       sample.time = measurement->time_us * 1e-6;
       sample.source = found->second;
       const auto [a, b] = family_of(point);
@@ -147,14 +149,17 @@ class GemmFit {
     for (const Sample& sample : samples_)
       if (!sample.held_out) total[sample.source] += sample.weight;
     for (Sample& sample : samples_)
-      if (total[sample.source] > 0) sample.weight *= (is_lesser(sources_[sample.source]) ? lesser : 1) / total[sample.source];
+      if (total[sample.source] > 0)
+        sample.weight *= (is_lesser(sources_[sample.source]) ? lesser : 1) / total[sample.source];
     for (std::size_t i = 0; i < samples_.size(); ++i)
       if (!samples_[i].held_out) fitted_.push_back(i);
-    if (fitted_.empty()) throw UserError(fmt::format("nothing is left of {} to fit once the hold-out is set apart", what_));
+    if (fitted_.empty())
+      throw UserError(fmt::format("nothing is left of {} to fit once the hold-out is set apart", what_));
   }
 
   bool is_lesser(const Source& source) const {
-    return source.relative || (!options_.reference_source.empty() && !names_source(options_.reference_source, source.name));
+    return source.relative ||
+           (!options_.reference_source.empty() && !names_source(options_.reference_source, source.name));
   }
 
   /// Points for the search: of every source and size alike, drawn once.
@@ -178,18 +183,19 @@ class GemmFit {
 
   double quantise_time(const Sample& sample, const Constants& constants) const {
     if (!sources_[sample.source].quantises) return 0;
-    return constants.quantise_fixed + constants.quantise_bytes * sample.gemm.m * sample.gemm.k / gpu_.hbm_bandwidth->si();
+    return constants.quantise_fixed +
+           constants.quantise_bytes * sample.gemm.m * sample.gemm.k / gpu_.hbm_bandwidth->si();
   }
 
   /// log(model / measured) of each point, before its source's ratio.
   std::vector<double> log_errors(const std::vector<std::size_t>& points, const Constants& constants) {
     gpu_.gemm[precision_] = constants.profile;
-    const GemmModel model(gpu_, precision_);   // gemm_time(), with all reckoned once that no shape changes
+    const GemmModel model(gpu_, precision_);  // gemm_time(), with all reckoned once that no shape changes
     std::vector<double> errors;
     errors.reserve(points.size());
     for (const std::size_t i : points)
-      errors.push_back(std::log(
-          (model.time(samples_[i].gemm).time.si() + quantise_time(samples_[i], constants)) / samples_[i].time));
+      errors.push_back(std::log((model.time(samples_[i].gemm).time.si() + quantise_time(samples_[i], constants)) /
+                                samples_[i].time));
     return errors;
   }
 
@@ -237,19 +243,26 @@ class GemmFit {
   std::vector<Field> fields(const Constants& at) const {
     const GemmProfile& p = at.profile;
     std::vector<Field> all{
-        {{"peak_fraction", 0.3, 1.0, p.peak_fraction}, [](Constants& c, double v) { c.profile.peak_fraction.value = v; }},
-        {{"tile_area_exponent", 0, 1.2, p.tile_area_exponent}, [](Constants& c, double v) { c.profile.tile_area_exponent.value = v; }},
+        {{"peak_fraction", 0.3, 1.0, p.peak_fraction},
+         [](Constants& c, double v) { c.profile.peak_fraction.value = v; }},
+        {{"tile_area_exponent", 0, 1.2, p.tile_area_exponent},
+         [](Constants& c, double v) { c.profile.tile_area_exponent.value = v; }},
         {{"prologue_k", 0, 800, p.prologue_k}, [](Constants& c, double v) { c.profile.prologue_k.value = v; }},
         {{"wave_softness", 0, 1, p.wave_softness}, [](Constants& c, double v) { c.profile.wave_softness.value = v; }},
-        {{"memory_fraction", 0.3, 1.0, p.memory_fraction}, [](Constants& c, double v) { c.profile.memory_fraction.value = v; }},
-        {{"epilogue_exposed", 0, 1.5, p.epilogue_exposed}, [](Constants& c, double v) { c.profile.epilogue_exposed.value = v; }},
+        {{"memory_fraction", 0.3, 1.0, p.memory_fraction},
+         [](Constants& c, double v) { c.profile.memory_fraction.value = v; }},
+        {{"epilogue_exposed", 0, 1.5, p.epilogue_exposed},
+         [](Constants& c, double v) { c.profile.epilogue_exposed.value = v; }},
     };
-    if (!all_quantise_)   // else it cannot be told from the start of the quantising kernels
-      all.push_back({{"fixed_time", 0, 12e-6, p.fixed_time->si()}, [](Constants& c, double v) { c.profile.fixed_time.value = Seconds(v); }});
+    if (!all_quantise_)  // else it cannot be told from the start of the quantising kernels
+      all.push_back({{"fixed_time", 0, 12e-6, p.fixed_time->si()},
+                     [](Constants& c, double v) { c.profile.fixed_time.value = Seconds(v); }});
     if (nn_points_ >= 8)
-      all.push_back({{"nn_factor", 0.85, 1.35, p.nn_factor}, [](Constants& c, double v) { c.profile.nn_factor.value = v; }});
+      all.push_back(
+          {{"nn_factor", 0.85, 1.35, p.nn_factor}, [](Constants& c, double v) { c.profile.nn_factor.value = v; }});
     if (nt_points_ >= 8)
-      all.push_back({{"nt_factor", 0.85, 1.35, p.nt_factor}, [](Constants& c, double v) { c.profile.nt_factor.value = v; }});
+      all.push_back(
+          {{"nt_factor", 0.85, 1.35, p.nt_factor}, [](Constants& c, double v) { c.profile.nt_factor.value = v; }});
     if (any_quantises_) {
       all.push_back({{"", 0, 30e-6, at.quantise_fixed}, [](Constants& c, double v) { c.quantise_fixed = v; }});
       all.push_back({{"", 0, 24, at.quantise_bytes}, [](Constants& c, double v) { c.quantise_bytes = v; }});
@@ -288,8 +301,10 @@ class GemmFit {
       const Constants with_base_tiles = best_;
       best_.profile.tiles.assign(std::begin(usual_tiles), std::end(usual_tiles));
       const double now = improve(coarse, {3000, 500});
-      if (now < lowest) lowest = now;
-      else best_ = with_base_tiles;
+      if (now < lowest)
+        lowest = now;
+      else
+        best_ = with_base_tiles;
     }
     // A tile is taken in, left out, or exchanged for another when that lowers the error; fewer when it hardly matters.
     note("tiles");
@@ -308,7 +323,8 @@ class GemmFit {
       };
       for (const Tile& tile : tile_pool) {
         std::vector<Tile> tiles = best_.profile.tiles;
-        const auto found = std::find_if(tiles.begin(), tiles.end(), [&](const Tile& other) { return same(tile, other); });
+        const auto found =
+            std::find_if(tiles.begin(), tiles.end(), [&](const Tile& other) { return same(tile, other); });
         if (found == tiles.end()) {
           tiles.push_back(tile);
           if (attempt(tiles, 0.995)) continue;
@@ -322,7 +338,8 @@ class GemmFit {
           attempt(tiles, 1.001);
         }
       }
-      note(fmt::format("tiles, round {}: {} tiles, mean error {:.1f}%", round + 1, best_.profile.tiles.size(), 100 * lowest));
+      note(fmt::format("tiles, round {}: {} tiles, mean error {:.1f}%", round + 1, best_.profile.tiles.size(),
+                       100 * lowest));
       if (!changed) break;
     }
     std::sort(best_.profile.tiles.begin(), best_.profile.tiles.end(), [](const Tile& a, const Tile& b) {
@@ -334,8 +351,9 @@ class GemmFit {
   }
 
   void round_constants() {
-    for (const Field& field : fields(best_)) field.set(best_, field.unknown.name == "fixed_time" ? rounded(field.unknown.start, 3)
-                                                                                            : rounded(field.unknown.start, 4));
+    for (const Field& field : fields(best_))
+      field.set(best_,
+                field.unknown.name == "fixed_time" ? rounded(field.unknown.start, 3) : rounded(field.unknown.start, 4));
   }
 
   void settle_ratios() {
@@ -382,9 +400,15 @@ class GemmFit {
     bool aligned;
   };
   static constexpr SizeClass classes[] = {
-      {"above 100 GFLOP", 100, 1e30, false}, {"10-100 GFLOP", 10, 100, false},     {"1-10 GFLOP", 1, 10, false},
-      {"0.1-1 GFLOP", 0.1, 1, false},        {"below 0.1 GFLOP", 0, 0.1, false},   {"all above 10 GFLOP", 10, 1e30, false},
-      {"above 10, m % 64 = 0", 10, 1e30, true}, {"all below 10 GFLOP", 0, 10, false}, {"below 10, m % 64 = 0", 0, 10, true},
+      {"above 100 GFLOP", 100, 1e30, false},
+      {"10-100 GFLOP", 10, 100, false},
+      {"1-10 GFLOP", 1, 10, false},
+      {"0.1-1 GFLOP", 0.1, 1, false},
+      {"below 0.1 GFLOP", 0, 0.1, false},
+      {"all above 10 GFLOP", 10, 1e30, false},
+      {"above 10, m % 64 = 0", 10, 1e30, true},
+      {"all below 10 GFLOP", 0, 10, false},
+      {"below 10, m % 64 = 0", 0, 10, true},
   };
 
   std::string source_text() const {
@@ -417,15 +441,19 @@ class GemmFit {
           fit.rows.push_back({what_, held_out, size.name, summary_of(formula), summary_of(with_surface)});
       }
     };
-    rows_of("families", [&](const Sample& s) { return s.held_out && !sources_[s.source].held_out && !sources_[s.source].relative; });
+    rows_of("families", [&](const Sample& s) {
+      return s.held_out && !sources_[s.source].held_out && !sources_[s.source].relative;
+    });
     for (std::size_t source = 0; source < sources_.size(); ++source) {
       if (sources_[source].relative)
-        rows_of("families, " + sources_[source].name, [&](const Sample& s) { return s.held_out && s.source == source; });
+        rows_of("families, " + sources_[source].name,
+                [&](const Sample& s) { return s.held_out && s.source == source; });
       if (sources_[source].held_out)
         rows_of("source " + sources_[source].name, [&](const Sample& s) { return s.source == source; });
       std::size_t n = 0;
       for (const Sample& sample : samples_) n += sample.source == source;
-      fit.ratios.push_back({what_, sources_[source].name, n, std::exp(sources_[source].log_ratio), sources_[source].held_out});
+      fit.ratios.push_back(
+          {what_, sources_[source].name, n, std::exp(sources_[source].log_ratio), sources_[source].held_out});
     }
     for (const std::size_t i : all)
       fit.points.push_back({what_, samples_[i].time * 1e6 * std::exp(-sources_[samples_[i].source].log_ratio),
@@ -434,11 +462,12 @@ class GemmFit {
     std::string error = "no hold-out above 10 GFLOP";
     for (const HoldOutRow& row : fit.rows)
       if (row.held_out == "families" && row.size_class == std::string("all above 10 GFLOP"))
-        error = fmt::format("held-out families above 10 GFLOP: median {:.1f}%, mean {:.1f}%", 100 * row.with_surface->median,
-                            100 * row.with_surface->mean);
+        error = fmt::format("held-out families above 10 GFLOP: median {:.1f}%, mean {:.1f}%",
+                            100 * row.with_surface->median, 100 * row.with_surface->mean);
     const std::string source = fmt::format("{}; {}", source_text(), error);
     std::string tiles;
-    for (const Tile& tile : best_.profile.tiles) tiles += fmt::format("{}[{}, {}]", tiles.empty() ? "" : ", ", tile.rows, tile.columns);
+    for (const Tile& tile : best_.profile.tiles)
+      tiles += fmt::format("{}[{}, {}]", tiles.empty() ? "" : ", ", tile.rows, tile.columns);
     const std::string path = fmt::format("gemm.{}.", name_of(precision_));
     fit.numbers.push_back({path + "tiles", "[" + tiles + "]", source});
     for (const Field& field : fields(best_)) {
@@ -450,8 +479,9 @@ class GemmFit {
     }
     fit.surfaces.push_back({path + "residual", best_.profile.residual});
     if (any_quantises_)
-      fit.notes.push_back(fmt::format("{}: quantising the activations took {:.2g} us and {:.2g} B per element of m k; not part of the profile",
-                                      what_, best_.quantise_fixed * 1e6, best_.quantise_bytes));
+      fit.notes.push_back(fmt::format(
+          "{}: quantising the activations took {:.2g} us and {:.2g} B per element of m k; not part of the profile",
+          what_, best_.quantise_fixed * 1e6, best_.quantise_bytes));
     return fit;
   }
 

@@ -25,7 +25,7 @@ constexpr std::size_t few_points = 120;
 struct Sample {
   MemoryBound work;
   std::string op;
-  std::size_t source = 0;   ///< operator and library
+  std::size_t source = 0;  ///< operator and library
   double time = 0;
   bool held_out = false;
   double weight = 1;
@@ -34,20 +34,17 @@ struct Sample {
 constexpr const char* beyond_l2 = "above twice the L2";
 struct SizeClass {
   const char* name;
-  double above, upto;   // MB
+  double above, upto;  // MB
 };
-constexpr SizeClass classes[] = {{"above 100 MB", 100, 1e30},
-                                 {"10-100 MB", 10, 100},
-                                 {"1-10 MB", 1, 10},
-                                 {"below 1 MB", 0, 1},
-                                 {"all above 1 MB", 1, 1e30},
-                                 {beyond_l2, 0, 1e30}};
+constexpr SizeClass classes[] = {{"above 100 MB", 100, 1e30}, {"10-100 MB", 10, 100},      {"1-10 MB", 1, 10},
+                                 {"below 1 MB", 0, 1},        {"all above 1 MB", 1, 1e30}, {beyond_l2, 0, 1e30}};
 
 }  // namespace
 
 Fit fit_memory_bound(const std::vector<const Measurement*>& measurements, Gpu& gpu, const FitOptions& options) {
   if (measurements.size() < fewest_points)
-    throw UserError(fmt::format("too few memory measurements to fit: {}; {} are needed", measurements.size(), fewest_points));
+    throw UserError(
+        fmt::format("too few memory measurements to fit: {}; {} are needed", measurements.size(), fewest_points));
   if (options.note) options.note("memory-bound kernels");
   std::vector<Sample> samples;
   std::map<std::string, std::size_t> source_index;
@@ -81,7 +78,9 @@ Fit fit_memory_bound(const std::vector<const Measurement*>& measurements, Gpu& g
   if (fitted == 0) throw UserError("nothing is left of the memory measurements to fit once the hold-out is set apart");
 
   MemoryBoundProfile& profile = gpu.memory_bound;
-  const auto log_error = [&](const Sample& sample) { return std::log(memory_time(sample.work, gpu).time.si() / sample.time); };
+  const auto log_error = [&](const Sample& sample) {
+    return std::log(memory_time(sample.work, gpu).time.si() / sample.time);
+  };
   std::vector<double> log_ratio(sources.size(), 0);
   std::string reference;
   for (const char* op : {"copy", "residual_add"})
@@ -154,7 +153,8 @@ Fit fit_memory_bound(const std::vector<const Measurement*>& measurements, Gpu& g
     fit.ratios.push_back({"memory", sources[s], n, std::exp(log_ratio[s]), false});
   }
   for (const Sample& sample : samples)
-    fit.points.push_back({"memory", sample.time * 1e6 * std::exp(-log_ratio[sample.source]), sample.time * 1e6 * std::exp(log_error(sample)), sample.held_out});
+    fit.points.push_back({"memory", sample.time * 1e6 * std::exp(-log_ratio[sample.source]),
+                          sample.time * 1e6 * std::exp(log_error(sample)), sample.held_out});
   return fit;
 }
 

@@ -13,29 +13,36 @@ namespace {
 constexpr double width = 760, height = 720;
 constexpr double left = 84, right = 24, top = 64, bottom = 64;
 constexpr double side_x = width - left - right, side_y = height - top - bottom;
-constexpr std::size_t most_points = 2500;   ///< of one kind: more only make the file larger
+constexpr std::size_t most_points = 2500;  ///< of one kind: more only make the file larger
 
 /// Colours that remain apart for colour-blind readers (Okabe and Ito 2008).
-constexpr std::array<const char*, 7> colours{"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#555555"};
+constexpr std::array<const char*, 7> colours{"#0072b2", "#d55e00", "#009e73", "#cc79a7",
+                                             "#e69f00", "#56b4e9", "#555555"};
 
 std::string escaped(const std::string& text) {
   std::string result;
   for (const char c : text) {
-    if (c == '&') result += "&amp;";
-    else if (c == '<') result += "&lt;";
-    else if (c == '>') result += "&gt;";
-    else if (c == '"') result += "&quot;";
-    else result += c;
+    if (c == '&')
+      result += "&amp;";
+    else if (c == '<')
+      result += "&lt;";
+    else if (c == '>')
+      result += "&gt;";
+    else if (c == '"')
+      result += "&quot;";
+    else
+      result += c;
   }
   return result;
 }
 
-std::string decade_label(int exponent) {   // of microseconds
+std::string decade_label(int exponent) {  // of microseconds
   static constexpr std::array units{"ns", "us", "ms", "s"};
   const int group = static_cast<int>(std::floor(exponent / 3.0));
   const int unit = group + 1;
   if (unit < 0 || unit >= static_cast<int>(units.size())) return fmt::format("1e{} us", exponent);
-  return fmt::format("{} {}", static_cast<int>(std::round(std::pow(10, exponent - 3 * group))), units[static_cast<std::size_t>(unit)]);
+  return fmt::format("{} {}", static_cast<int>(std::round(std::pow(10, exponent - 3 * group))),
+                     units[static_cast<std::size_t>(unit)]);
 }
 
 }  // namespace
@@ -71,8 +78,8 @@ std::string plot_svg(const Fit& fit, const std::string& title) {
     if (decade < last)
       for (int i = 2; i < 10; ++i) {
         const double minor = decade + std::log10(i);
-        svg += fmt::format(R"(<path d="M{0:.1f} {1}V{2}M{3} {4:.1f}H{5}" stroke="#f3f3f3"/>)", x_of(minor), top, top + side_y, left,
-                           y_of(minor), left + side_x);
+        svg += fmt::format(R"(<path d="M{0:.1f} {1}V{2}M{3} {4:.1f}H{5}" stroke="#f3f3f3"/>)", x_of(minor), top,
+                           top + side_y, left, y_of(minor), left + side_x);
       }
     svg += fmt::format(R"(
 <path d="M{0:.1f} {1}V{2}M{3} {4:.1f}H{5}" stroke="#dcdcdc"/>
@@ -88,7 +95,8 @@ std::string plot_svg(const Fit& fit, const std::string& title) {
 <path d="M{0:.1f} {1:.1f}L{2:.1f} {3:.1f}L{2:.1f} {4:.1f}L{0:.1f} {5:.1f}Z" fill="#000" fill-opacity="0.08"/>
 <path d="M{0:.1f} {6:.1f}L{2:.1f} {7:.1f}" stroke="#888"/>
 )svg",
-      x_of(first), y_of(first + band), x_of(last), y_of(last + band), y_of(last - band), y_of(first - band), y_of(first), y_of(last));
+      x_of(first), y_of(first + band), x_of(last), y_of(last + band), y_of(last - band), y_of(first - band),
+      y_of(first), y_of(last));
 
   std::size_t colour = 0;
   std::string legend;
@@ -106,9 +114,10 @@ std::string plot_svg(const Fit& fit, const std::string& title) {
     }
     svg += "</g>\n";
     const ErrorSummary summary = summary_of(errors);
-    legend += fmt::format(R"(<circle cx="{}" cy="{}" r="5" fill="{}"/><text x="{}" y="{}">{}: {} points, median {:.1f}%</text>
+    legend +=
+        fmt::format(R"(<circle cx="{}" cy="{}" r="5" fill="{}"/><text x="{}" y="{}">{}: {} points, median {:.1f}%</text>
 )",
-                          left + 18, y - 4, fill, left + 30, y, escaped(what), summary.n, 100 * summary.median);
+                    left + 18, y - 4, fill, left + 30, y, escaped(what), summary.n, 100 * summary.median);
     y += 20;
   }
   svg += "</g>\n";

@@ -19,8 +19,10 @@ std::string quoted(const std::string& text) {
 std::vector<std::string> parts_of(const std::string& path) {
   std::vector<std::string> parts(1);
   for (const char c : path) {
-    if (c == '.') parts.emplace_back();
-    else parts.back() += c;
+    if (c == '.')
+      parts.emplace_back();
+    else
+      parts.back() += c;
   }
   return parts;
 }
@@ -57,7 +59,8 @@ void write_surface(Writer& writer, const ResidualSurface& surface) {
     const std::size_t slice = n.size() * k.size();
     for (std::size_t i = 0; i < m.size(); ++i) {
       const auto begin = values.begin() + static_cast<std::ptrdiff_t>(i * slice);
-      writer.line(fmt::format("{}{}{}", i == 0 ? "  [" : "   ", fmt::join(begin, begin + static_cast<std::ptrdiff_t>(slice), ", "),
+      writer.line(fmt::format("{}{}{}", i == 0 ? "  [" : "   ",
+                              fmt::join(begin, begin + static_cast<std::ptrdiff_t>(slice), ", "),
                               i + 1 < m.size() ? "," : "]"));
     }
   };
@@ -89,7 +92,8 @@ std::string profile_text(const Fit& fit, const std::string& base, const std::str
     return order.size() - 1;
   };
   for (const FittedNumber& number : fit.numbers) items.push_back({parts_of(number.path), &number, nullptr});
-  for (const FittedSurface& surface : fit.surfaces) items.push_back({parts_of(surface.path), nullptr, &surface.surface});
+  for (const FittedSurface& surface : fit.surfaces)
+    items.push_back({parts_of(surface.path), nullptr, &surface.surface});
   const auto prefix = [](const Item& item, std::size_t depth) {
     std::string text;
     for (std::size_t i = 0; i < depth && i + 1 < item.path.size(); ++i) text += item.path[i] + ".";

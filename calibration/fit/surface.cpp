@@ -9,8 +9,8 @@ namespace {
 /// Weight of the pull to zero and to the neighbours, in measurements of average weight.
 constexpr double ridge = 1;
 constexpr double smoothness = 2;
-constexpr double residuals_per_point = 6;   ///< of the grid, at least
-constexpr double huber = 0.05;              ///< residuals beyond count linearly
+constexpr double residuals_per_point = 6;  ///< of the grid, at least
+constexpr double huber = 0.05;             ///< residuals beyond count linearly
 constexpr int passes = 6;
 
 /// From the second to the last but second percent of the weight: sizes that hardly count get no points of their own.
@@ -135,7 +135,8 @@ ResidualSurface fit_surface(const std::vector<Residual>& residuals, int most) {
       double fitted = 0;
       for (const Corner& corner : corners[i]) fitted += corner.share * surface.log_ratio[corner.index];
       const double off = std::abs(residuals[i].log_ratio - fitted);
-      const double weight = residuals[i].weight / mean_weight * (pass == 0 ? 1 : std::min(1.0, huber / std::max(off, 1e-9)));
+      const double weight =
+          residuals[i].weight / mean_weight * (pass == 0 ? 1 : std::min(1.0, huber / std::max(off, 1e-9)));
       for (const Corner& a : corners[i]) {
         if (a.share == 0) continue;
         right[a.index] += weight * a.share * residuals[i].log_ratio;

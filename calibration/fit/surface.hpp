@@ -11,7 +11,7 @@ namespace stepcast {
 /// What the formula left over at one place.
 struct Residual {
   std::array<double, 3> log2_size;
-  double log_ratio = 0;   ///< log(measured / model)
+  double log_ratio = 0;  ///< log(measured / model)
   double weight = 1;
 };
 

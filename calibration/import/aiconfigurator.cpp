@@ -16,8 +16,8 @@ Measurement common(const CsvRow& row, const ImportOptions& options, const std::s
 
 /// The generation of kernel that a framework calls on a GPU.
 std::string attention_kernel(const std::string& framework, const std::string& kernel, const std::string& gpu) {
-  if (kernel == "flash_attention") return gpu.rfind("a100", 0) == 0 ? "flash2" : "flash3";   // SGLang
-  return framework.substr(0, framework.find('-'));   // TensorRT-LLM's own
+  if (kernel == "flash_attention") return gpu.rfind("a100", 0) == 0 ? "flash2" : "flash3";  // SGLang
+  return framework.substr(0, framework.find('-'));                                          // TensorRT-LLM's own
 }
 
 }  // namespace
@@ -25,7 +25,8 @@ std::string attention_kernel(const std::string& framework, const std::string& ke
 Imported import_aiconfigurator(const std::string& path, std::string_view text, const ImportOptions& options) {
   const CsvTable table(path, text);
   const bool attention = table.has("seqlen");
-  table.require({"gpu", "framework", "dtype", "time_ms"}, "aiconfigurator's tables have gpu, framework, dtype, time_ms");
+  table.require({"gpu", "framework", "dtype", "time_ms"},
+                "aiconfigurator's tables have gpu, framework, dtype, time_ms");
   if (attention)
     table.require({"kernel", "batch", "seqlen", "heads", "kv_heads", "head_dim", "window"},
                   "a table of prefill attention has kernel, batch, seqlen, heads, kv_heads, head_dim, window");

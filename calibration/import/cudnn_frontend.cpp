@@ -31,9 +31,9 @@ Imported attention(const CsvTable& table, const ImportOptions& options) {
     Measurement measurement = common(row, options, file_name_of(table.path()));
     const std::string& mask = row.text("mask");
     const std::string& dtype = row.text("dtype");
-    measurement.point = AttentionPoint{row.count("batch"),  row.count("heads_q"), row.count("heads_kv"),
-                                       row.count("seq_q"),  row.count("seq_kv"),  row.count("head_dim_qk"),
-                                       mask == "causal",    is_backward(row),     dtype,
+    measurement.point = AttentionPoint{row.count("batch"), row.count("heads_q"), row.count("heads_kv"),
+                                       row.count("seq_q"), row.count("seq_kv"),  row.count("head_dim_qk"),
+                                       mask == "causal",   is_backward(row),     dtype,
                                        measurement.library};
     if (mask != "causal" && mask != "no_mask") {
       ++imported.left_out["mask " + mask];
@@ -60,9 +60,9 @@ Imported norms(const CsvTable& table, const ImportOptions& options) {
     const std::string& norm = row.text("norm");
     if (norm != "rms_norm" && norm != "layer_norm") row.fail("a norm is rms_norm or layer_norm, not '" + norm + "'");
     const double bytes = row.positive("gbps") * 1e9 * measurement.time_us * 1e-6;
-    measurement.point = MemoryPoint{(norm == "rms_norm" ? "rmsnorm" : "layernorm") +
-                                        std::string(is_backward(row) ? "_backward" : ""),
-                                    std::max<std::int64_t>(1, static_cast<std::int64_t>(bytes)), row.count("cols")};
+    measurement.point =
+        MemoryPoint{(norm == "rms_norm" ? "rmsnorm" : "layernorm") + std::string(is_backward(row) ? "_backward" : ""),
+                    std::max<std::int64_t>(1, static_cast<std::int64_t>(bytes)), row.count("cols")};
     imported.rows.push_back({std::move(measurement), row.line()});
   }
   return imported;

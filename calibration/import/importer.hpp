@@ -18,12 +18,12 @@ namespace stepcast {
 
 /// What a table does not say of itself.
 struct ImportOptions {
-  std::string gpu = {};         ///< only measurements of this preset, and the preset of a device that we do not know
-  std::string dtype = {};       ///< only rows of this type, in the table's own spelling; empty: all that we know
-  std::string op = {};          ///< nccl-tests: the operation, where neither the log nor the file's name has it
-  std::optional<std::int64_t> ranks = {};   ///< nccl-tests: where the log does not list them
+  std::string gpu = {};    ///< only measurements of this preset, and the preset of a device that we do not know
+  std::string dtype = {};  ///< only rows of this type, in the table's own spelling; empty: all that we know
+  std::string op = {};     ///< nccl-tests: the operation, where neither the log nor the file's name has it
+  std::optional<std::int64_t> ranks = {};  ///< nccl-tests: where the log does not list them
   std::optional<std::int64_t> nodes = {};
-  bool drop_contradictions = false;    ///< leaves out shapes whose times contradict one another, instead of an error
+  bool drop_contradictions = false;  ///< leaves out shapes whose times contradict one another, instead of an error
 };
 
 /// A measurement and the line that it came from.
@@ -34,7 +34,7 @@ struct ImportedRow {
 
 struct Imported {
   std::vector<ImportedRow> rows;
-  std::map<std::string, int> left_out;   ///< rows by reason
+  std::map<std::string, int> left_out;  ///< rows by reason
 };
 
 struct Importer {
@@ -50,7 +50,7 @@ std::span<const Importer> importers();
 struct ImportedFiles {
   std::vector<Measurement> measurements;
   std::map<std::string, int> left_out;
-  int merged = 0;   ///< rows that became part of another
+  int merged = 0;  ///< rows that became part of another
 };
 ImportedFiles import_files(const Importer& importer, const std::vector<std::string>& paths,
                            const ImportOptions& options);

@@ -16,11 +16,21 @@ struct Operation {
   std::string_view ours;
 };
 constexpr Operation operations[] = {
-    {"all_reduce", "all_reduce"},   {"allreduce", "all_reduce"},         {"all_gather", "all_gather"},
-    {"allgather", "all_gather"},    {"reduce_scatter", "reduce_scatter"}, {"reducescatter", "reduce_scatter"},
-    {"alltoall", "all_to_all"},     {"all_to_all", "all_to_all"},        {"sendrecv", "send_recv"},
-    {"send_recv", "send_recv"},     {"broadcast", "broadcast"},          {"hypercube", "hypercube"},
-    {"scatter", "scatter"},         {"gather", "gather"},                {"reduce", "reduce"},
+    {"all_reduce", "all_reduce"},
+    {"allreduce", "all_reduce"},
+    {"all_gather", "all_gather"},
+    {"allgather", "all_gather"},
+    {"reduce_scatter", "reduce_scatter"},
+    {"reducescatter", "reduce_scatter"},
+    {"alltoall", "all_to_all"},
+    {"all_to_all", "all_to_all"},
+    {"sendrecv", "send_recv"},
+    {"send_recv", "send_recv"},
+    {"broadcast", "broadcast"},
+    {"hypercube", "hypercube"},
+    {"scatter", "scatter"},
+    {"gather", "gather"},
+    {"reduce", "reduce"},
 };
 
 struct Type {
@@ -28,9 +38,9 @@ struct Type {
   std::string_view ours;
 };
 constexpr Type types[] = {
-    {"float", "fp32"},    {"half", "fp16"},     {"bfloat16", "bf16"}, {"double", "fp64"},      {"int8", "int8"},
-    {"uint8", "uint8"},   {"int32", "int32"},   {"uint32", "uint32"}, {"int64", "int64"},      {"uint64", "uint64"},
-    {"f8e4m3", "fp8"},    {"f8e5m2", "fp8"},    {"fp8_e4m3", "fp8"},  {"fp8_e5m2", "fp8"},     {"char", "int8"},
+    {"float", "fp32"},  {"half", "fp16"},   {"bfloat16", "bf16"}, {"double", "fp64"},  {"int8", "int8"},
+    {"uint8", "uint8"}, {"int32", "int32"}, {"uint32", "uint32"}, {"int64", "int64"},  {"uint64", "uint64"},
+    {"f8e4m3", "fp8"},  {"f8e5m2", "fp8"},  {"fp8_e4m3", "fp8"},  {"fp8_e5m2", "fp8"}, {"char", "int8"},
 };
 
 std::vector<std::string_view> words_of(std::string_view line) {
@@ -101,8 +111,9 @@ class Log {
  private:
   void comment(std::string_view line, const std::vector<std::string_view>& words) {
     // A new run begins: the ranks of the last one are not its ranks.
-    if (after_rows_ && (line.find("nThread") != std::string_view::npos || line.find("_perf") != std::string_view::npos ||
-                        line.find("# nccl-tests version") != std::string_view::npos)) {
+    if (after_rows_ &&
+        (line.find("nThread") != std::string_view::npos || line.find("_perf") != std::string_view::npos ||
+         line.find("# nccl-tests version") != std::string_view::npos)) {
       header_ = {};
       after_rows_ = false;
     }
@@ -121,7 +132,8 @@ class Log {
     }
     // "NAME: nccl-tests all_gather, H100-SXM5-80GB, 8 GPUs / 1 node(s)": a table written down by hand.
     constexpr std::string_view mark = "-tests ";
-    if (const auto at = line.find(mark); at != std::string_view::npos && line.find(" GPUs / ") != std::string_view::npos) {
+    if (const auto at = line.find(mark);
+        at != std::string_view::npos && line.find(" GPUs / ") != std::string_view::npos) {
       std::string_view rest = line.substr(at + mark.size());
       header_.op = operation_in(rest.substr(0, rest.find(',')), "");
       const auto parts = words_of(rest);
@@ -159,7 +171,7 @@ class Log {
     if (size < 0) fail("a size cannot be negative");
     double ignored = 0;
     if (!words.empty() && !parse_number(words.front(), ignored) && words.front() != "N/A")
-      words.erase(words.begin());   // redop: sum, none, ...
+      words.erase(words.begin());  // redop: sum, none, ...
     // Left: [root] time algbw busbw [wrong] time algbw busbw [wrong], or the four columns of a table written by hand.
     if (words.size() == 9 || words.size() == 7) words.erase(words.begin());
     if (words.size() != 8 && words.size() != 6 && words.size() != 4)
@@ -188,8 +200,8 @@ class Log {
   void check(std::int64_t size, double time, double algbw, double busbw, const Fail& fail) {
     const double expected = static_cast<double>(size) / time * 1e-3;
     if (std::abs(expected - algbw) > 0.02 * expected + 0.02)
-      fail(fmt::format("{} B in {} us are {:.2f} GB/s, and algbw says {}: are these the columns of nccl-tests?", size, time,
-                       expected, algbw));
+      fail(fmt::format("{} B in {} us are {:.2f} GB/s, and algbw says {}: are these the columns of nccl-tests?", size,
+                       time, expected, algbw));
     complete(algbw, busbw, fail);
     const double factor = bus_factor(header_.op, static_cast<double>(header_.ranks));
     if (algbw >= 1 && std::abs(busbw / algbw - factor) > 0.02 * factor + 0.01 / algbw)
@@ -217,14 +229,11 @@ class Log {
     measurement.source = "nccl-tests, " + file_name_of(path_);
     measurement.time_us = time;
     const double algbw = static_cast<double>(size) / time * 1e-3;
-    measurement.point = CollectivePoint{header_.op,
-                                        size,
-                                        header_.ranks,
-                                        header_.nodes,
-                                        in_place,
-                                        std::string(type.ours),
-                                        algbw,
-                                        algbw * bus_factor(header_.op, static_cast<double>(header_.ranks))};
+    measurement.point =
+        CollectivePoint{header_.op,    size,
+                        header_.ranks, header_.nodes,
+                        in_place,      std::string(type.ours),
+                        algbw,         algbw * bus_factor(header_.op, static_cast<double>(header_.ranks))};
     imported_.rows.push_back({std::move(measurement), where.line});
   }
 

@@ -15,16 +15,28 @@ constexpr std::size_t largest_table = std::size_t{1} << 30;
 constexpr double contradiction = 2.0;
 
 struct Device {
-  std::string_view part;   ///< of the device's name, lower case
+  std::string_view part;  ///< of the device's name, lower case
   std::string_view gpu;
 };
 constexpr Device devices[] = {
-    {"a100-sxm4-40gb", "a100-40gb-sxm"}, {"a100-sxm4-80gb", "a100-80gb-sxm"}, {"a100-pcie", "a100-80gb-pcie"},
-    {"a100_pcie", "a100-80gb-pcie"},     {"h100-sxm", "h100-80gb-sxm"},       {"h100 80gb hbm3", "h100-80gb-sxm"},
-    {"h100-pcie", "h100-80gb-pcie"},     {"h100 pcie", "h100-80gb-pcie"},     {"h800", "h800-80gb-sxm"},
-    {"gb200", "gb200-186gb"},            {"gb300", "gb300"},                  {"h200", "h200-141gb-sxm"},
-    {"b200", "b200-180gb-sxm"},          {"mi300x", "mi300x-192gb"},          {"v100-sxm2-16gb", "v100-16gb-sxm"},
-    {"v100-sxm", "v100-32gb-sxm"},       {"a100", "a100-80gb-sxm"},           {"h100", "h100-80gb-sxm"},
+    {"a100-sxm4-40gb", "a100-40gb-sxm"},
+    {"a100-sxm4-80gb", "a100-80gb-sxm"},
+    {"a100-pcie", "a100-80gb-pcie"},
+    {"a100_pcie", "a100-80gb-pcie"},
+    {"h100-sxm", "h100-80gb-sxm"},
+    {"h100 80gb hbm3", "h100-80gb-sxm"},
+    {"h100-pcie", "h100-80gb-pcie"},
+    {"h100 pcie", "h100-80gb-pcie"},
+    {"h800", "h800-80gb-sxm"},
+    {"gb200", "gb200-186gb"},
+    {"gb300", "gb300"},
+    {"h200", "h200-141gb-sxm"},
+    {"b200", "b200-180gb-sxm"},
+    {"mi300x", "mi300x-192gb"},
+    {"v100-sxm2-16gb", "v100-16gb-sxm"},
+    {"v100-sxm", "v100-32gb-sxm"},
+    {"a100", "a100-80gb-sxm"},
+    {"h100", "h100-80gb-sxm"},
 };
 
 /// A second row of the same: the pair of line and time is kept until the median is taken.
@@ -96,7 +108,7 @@ ImportedFiles import_files(const Importer& importer, const std::vector<std::stri
     std::map<std::string, Repeats> seen;
     const std::size_t begin = all.measurements.size();
     for (ImportedRow& row : imported.rows) {
-      if (!options.gpu.empty() && row.measurement.gpu != options.gpu) {   // one table may hold several
+      if (!options.gpu.empty() && row.measurement.gpu != options.gpu) {  // one table may hold several
         ++all.left_out["GPU " + row.measurement.gpu];
         continue;
       }
@@ -109,9 +121,9 @@ ImportedFiles import_files(const Importer& importer, const std::vector<std::stri
       }
       const auto [earlier, first] = first_place.emplace(key, fmt::format("{}:{}", path, row.line));
       if (!first)
-        throw UserError({path, row.line, 0},
-                        fmt::format("measured before, at {}: import the two into files of their own ({})",
-                                    earlier->second, key));
+        throw UserError(
+            {path, row.line, 0},
+            fmt::format("measured before, at {}: import the two into files of their own ({})", earlier->second, key));
       all.measurements.push_back(std::move(row.measurement));
     }
     std::vector<std::size_t> dropped;
@@ -123,7 +135,8 @@ ImportedFiles import_files(const Importer& importer, const std::vector<std::stri
         take_median(all.measurements[repeats.index], repeats, path);
     }
     std::sort(dropped.rbegin(), dropped.rend());
-    for (const std::size_t index : dropped) all.measurements.erase(all.measurements.begin() + static_cast<std::ptrdiff_t>(index));
+    for (const std::size_t index : dropped)
+      all.measurements.erase(all.measurements.begin() + static_cast<std::ptrdiff_t>(index));
     if (!dropped.empty()) all.left_out["shapes whose times contradict one another"] += static_cast<int>(dropped.size());
     if (all.measurements.size() == begin) {
       std::string why;

@@ -17,10 +17,10 @@ struct MemoryOp {
   std::int64_t touches;
 };
 constexpr MemoryOp memory_op_names[] = {
-    {"add", "residual_add", 3},                      // two in, one out
-    {"input_layernorm", "rmsnorm", 2},               // in, out
+    {"add", "residual_add", 3},         // two in, one out
+    {"input_layernorm", "rmsnorm", 2},  // in, out
     {"post_attention_layernorm", "rmsnorm", 2},
-    {"mlp_act", "swiglu", 3},                        // gate and up in, one out
+    {"mlp_act", "swiglu", 3},  // gate and up in, one out
 };
 
 Measurement common(const CsvRow& row, const ImportOptions& options, const std::string& file) {
@@ -39,7 +39,8 @@ Measurement common(const CsvRow& row, const ImportOptions& options, const std::s
 Imported import_vidur(const std::string& path, std::string_view text, const ImportOptions& options) {
   const CsvTable table(path, text);
   const bool gemms = table.has("k");
-  table.require({"gpu", "op", "dtype", "time_ms", "samples"}, "Vidur's tables have gpu, op, ..., dtype, time_ms, samples");
+  table.require({"gpu", "op", "dtype", "time_ms", "samples"},
+                "Vidur's tables have gpu, op, ..., dtype, time_ms, samples");
   if (gemms)
     table.require({"m", "n", "k"}, "Vidur's linear layers have m, n, k");
   else
@@ -63,7 +64,7 @@ Imported import_vidur(const std::string& path, std::string_view text, const Impo
       const auto* op = std::find_if(std::begin(memory_op_names), std::end(memory_op_names),
                                     [&](const MemoryOp& known) { return known.name == name; });
       if (op == std::end(memory_op_names)) {
-        ++imported.left_out["operator " + name];   // attn_rope's and emb's traffic is not said by their width
+        ++imported.left_out["operator " + name];  // attn_rope's and emb's traffic is not said by their width
         continue;
       }
       measurement.point = MemoryPoint{std::string(op->op), op->touches * tokens * width * half_bytes, width};

@@ -15,7 +15,7 @@ struct Cluster {
   Node node;
   Fabric fabric;
   std::int64_t gpus = 0;
-  int gpus_per_node = 0;   ///< that the run uses; at most node.gpus
+  int gpus_per_node = 0;  ///< that the run uses; at most node.gpus
 
   /// GPUs that NVLink (or its like) joins: the node, or a whole NVL72 rack.
   int domain_gpus() const;

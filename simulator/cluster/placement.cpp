@@ -19,9 +19,7 @@ GroupShape group_shape(const Cluster& cluster, std::int64_t ranks, std::int64_t 
   return {ranks, std::min(ranks, per_domain)};
 }
 
-bool distance_crosses_network(const Cluster& cluster, std::int64_t stride) {
-  return stride >= cluster.domain_gpus();
-}
+bool distance_crosses_network(const Cluster& cluster, std::int64_t stride) { return stride >= cluster.domain_gpus(); }
 
 namespace {
 

@@ -16,7 +16,7 @@ namespace stepcast {
 /// A group of ranks as a collective sees it.
 struct GroupShape {
   std::int64_t ranks = 1;
-  std::int64_t per_domain = 1;   ///< members that share an NVLink domain
+  std::int64_t per_domain = 1;  ///< members that share an NVLink domain
 
   std::int64_t domains() const { return (ranks + per_domain - 1) / per_domain; }
   bool crosses_network() const { return ranks > per_domain; }

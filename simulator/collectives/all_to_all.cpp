@@ -10,9 +10,7 @@ Seconds base_latency() { return nccl_latencies().ring_base[static_cast<std::size
 Seconds network_hop(const Communicator& c) {
   return nccl_latencies().network.ring[static_cast<std::size_t>(Protocol::simple)] + 2 * c.network_latency;
 }
-Seconds inside_hop(const Communicator& c) {
-  return hops_inside(c).ring[static_cast<std::size_t>(Protocol::ll)];
-}
+Seconds inside_hop(const Communicator& c) { return hops_inside(c).ring[static_cast<std::size_t>(Protocol::ll)]; }
 
 /// Two paths that are busy at the same time: a share of the size over the links of the node, a share through the NIC.
 BytesPerSecond slower_path(double inside, double outside, const Communicator& c) {
@@ -41,8 +39,7 @@ NcclEstimate pairwise_exchange(CollectiveKind kind, Protocol protocol, Bytes, co
       const Seconds posts = in_node * inside_hop(c) + remote * c.network_overhead;
       return {base_latency() + hop + posts, slower_path(in_node / n, remote / n, c)};
     }
-    case CollectiveKind::send_recv:
-      return {base_latency() + hop, c.one_node() ? c.links : std::min(c.links, c.nic)};
+    case CollectiveKind::send_recv: return {base_latency() + hop, c.one_node() ? c.links : std::min(c.links, c.nic)};
     default: return {};
   }
 }
@@ -55,7 +52,8 @@ NcclEstimate pxn_all_to_all(CollectiveKind kind, Protocol protocol, Bytes, const
   // What is meant for another rail crosses NVLink first: (p-1)/p of the remote bytes, beside the node's own.
   const double forwarded = remote * in_node / c.per_node;
   const Seconds posts = 2 * in_node * inside_hop(c) + (c.nodes - 1) * c.network_overhead;
-  return {base_latency() + inside_hop(c) + network_hop(c) + posts, slower_path((in_node + forwarded) / n, remote / n, c)};
+  return {base_latency() + inside_hop(c) + network_hop(c) + posts,
+          slower_path((in_node + forwarded) / n, remote / n, c)};
 }
 
 }  // namespace stepcast

@@ -22,7 +22,8 @@ constexpr AlgorithmRow rows[] = {
     {Algorithm::pxn, "pxn", "all_to_all through the GPU beside the NIC: one message a node", pxn_all_to_all},
     {Algorithm::hierarchical, "hierarchical", "two levels: inside the node, then between nodes on each rail (not NCCL)",
      hierarchical, false},
-    {Algorithm::halving_doubling, "halving-doubling", "log2(n) exchanges of halves (not NCCL)", halving_doubling, false},
+    {Algorithm::halving_doubling, "halving-doubling", "log2(n) exchanges of halves (not NCCL)", halving_doubling,
+     false},
 };
 
 constexpr Protocol protocols[] = {Protocol::ll, Protocol::ll128, Protocol::simple};
@@ -64,7 +65,8 @@ BytesPerSecond bus_bandwidth(CollectiveKind kind, std::int64_t ranks, Bytes size
 
 Seconds corrected_time(const NcclEstimate& estimate, const Correction& c, Bytes size) {
   const double ramp = size > Bytes(0) ? size / (size + c.half_size) : 0.0;
-  return estimate.latency * (c.latency_factor + c.chunk_factor * ramp) + size / (c.share * estimate.bandwidth) * (1 + c.own_factor * estimate.own_part);
+  return estimate.latency * (c.latency_factor + c.chunk_factor * ramp) +
+         size / (c.share * estimate.bandwidth) * (1 + c.own_factor * estimate.own_part);
 }
 
 CollectiveChoice choose_collective(const CollectiveCall& call) {

@@ -13,7 +13,7 @@ struct AlgorithmRow {
   std::string_view name;
   std::string_view description;
   NcclEstimate (*estimate)(CollectiveKind, Protocol, Bytes, const Communicator&);
-  bool by_nccl = true;                  ///< false: only on request
+  bool by_nccl = true;  ///< false: only on request
 };
 /// All of them, in the order of the enum: what `stepcast list collectives` prints.
 std::span<const AlgorithmRow> list_collectives();

@@ -32,12 +32,12 @@ std::string_view name_of(Protocol protocol);
 
 /// What a program may tell NCCL through its environment. The defaults are NCCL's.
 struct CollectiveOptions {
-  std::optional<Algorithm> algorithm;   ///< NCCL_ALGO; also those that NCCL does not have
-  std::optional<Protocol> protocol;     ///< NCCL_PROTO
-  bool nvls = true;                     ///< NCCL_NVLS_ENABLE: NVSwitches that add up
-  bool sharp = false;                   ///< NCCL_COLLNET_ENABLE: network switches that add up
-  bool pxn = true;                      ///< NCCL_P2P_PXN_LEVEL: all_to_all forwards through the GPU beside the NIC
-  int channels = 0;                     ///< NCCL_MIN_CTAS; 0: what the topology search finds
+  std::optional<Algorithm> algorithm;  ///< NCCL_ALGO; also those that NCCL does not have
+  std::optional<Protocol> protocol;    ///< NCCL_PROTO
+  bool nvls = true;                    ///< NCCL_NVLS_ENABLE: NVSwitches that add up
+  bool sharp = false;                  ///< NCCL_COLLNET_ENABLE: network switches that add up
+  bool pxn = true;                     ///< NCCL_P2P_PXN_LEVEL: all_to_all forwards through the GPU beside the NIC
+  int channels = 0;                    ///< NCCL_MIN_CTAS; 0: what the topology search finds
 };
 
 /// `size` follows nccl-tests: the buffer of an all_reduce, broadcast or reduce; the whole tensor of an all_gather,
@@ -54,8 +54,8 @@ struct CollectiveChoice {
   Algorithm algorithm = Algorithm::ring;
   Protocol protocol = Protocol::simple;
   Seconds time;
-  Seconds nccl_estimate;                ///< what NCCL itself would expect; zero where it has no model
-  bool offered = true;                  ///< false: the options ask for what the cluster cannot do
+  Seconds nccl_estimate;  ///< what NCCL itself would expect; zero where it has no model
+  bool offered = true;    ///< false: the options ask for what the cluster cannot do
 };
 
 /// Bus bandwidth over size / time: 2(n-1)/n for all_reduce, (n-1)/n for all_gather, reduce_scatter and all_to_all,

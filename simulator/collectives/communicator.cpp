@@ -44,8 +44,8 @@ Channels duplicated(Channels channels, double from) {
 
 /// What a network adds to each hop beyond InfiniBand, for which NCCL's latencies were made.
 struct HopLatency {
-  std::string_view kind;   ///< Fabric::kind
-  Seconds extra;           ///< small all_reduce and all_gather on two nodes: nccl-tests logs of each
+  std::string_view kind;  ///< Fabric::kind
+  Seconds extra;          ///< small all_reduce and all_gather on two nodes: nccl-tests logs of each
 };
 constexpr HopLatency hop_latencies[] = {
     {"roce", 10.0_us},       // H200, OpenShift: 45 us at 1 KiB; A3 Ultra: 54 us
@@ -61,7 +61,7 @@ Seconds extra_hop_latency(std::string_view kind) {
   return Seconds(0);
 }
 
-constexpr double nic_searched = 0.96;   // NCCL counts 12 GB/s for 100 Gb/s
+constexpr double nic_searched = 0.96;  // NCCL counts 12 GB/s for 100 Gb/s
 
 }  // namespace
 
@@ -92,7 +92,8 @@ Communicator communicator(const GroupShape& group, const Cluster& cluster, const
   const BytesPerSecond carried = *node.intra.bandwidth * *node.intra.efficiency;
   const BytesPerSecond nvlinks = c.nvlink ? links * g.nvlink_searched : carried;
 
-  Channels rings = c.nvlink ? duplicated(search(g.intra_speeds, nvlinks, 1, 16), g.duplicate_from) : Channels{2, carried / 2.0};
+  Channels rings =
+      c.nvlink ? duplicated(search(g.intra_speeds, nvlinks, 1, 16), g.duplicate_from) : Channels{2, carried / 2.0};
   if (!c.one_node()) {
     const LinkTier& nic = cluster.fabric.nic;
     const double nics = std::max(1, cluster.fabric.nics_per_node);

@@ -12,20 +12,20 @@ namespace stepcast {
 struct Communicator {
   double ranks = 1, nodes = 1, per_node = 1;
   const NcclGeneration* generation = nullptr;
-  bool nvlink = true;                    ///< no PCIe hop inside a node
-  bool nvls = false;                     ///< the node's switches add up
-  bool sharp = false;                    ///< the network's switches add up
-  bool plain_tree = false;               ///< NCCL found no balanced tree: 85% of its bandwidth
-  double channels = 1;                   ///< of rings and trees
+  bool nvlink = true;       ///< no PCIe hop inside a node
+  bool nvls = false;        ///< the node's switches add up
+  bool sharp = false;       ///< the network's switches add up
+  bool plain_tree = false;  ///< NCCL found no balanced tree: 85% of its bandwidth
+  double channels = 1;      ///< of rings and trees
   BytesPerSecond intra, inter;
   double nvls_channels = 0;
   BytesPerSecond nvls_intra, nvls_inter;
-  Seconds network_overhead;              ///< posting one message
-  Seconds network_latency;               ///< what the network plugin adds to a hop
-  BytesPerSecond links;                  ///< a rank's NVLinks (or PCIe) together
-  BytesPerSecond nic;                    ///< a rank's share of the node's NICs
-  double inter_share = 1;                ///< what the network carries of what NCCL counts
-  bool on_the_wire = false;              ///< bandwidths are the profile's, and size corrections do not jump
+  Seconds network_overhead;  ///< posting one message
+  Seconds network_latency;   ///< what the network plugin adds to a hop
+  BytesPerSecond links;      ///< a rank's NVLinks (or PCIe) together
+  BytesPerSecond nic;        ///< a rank's share of the node's NICs
+  double inter_share = 1;    ///< what the network carries of what NCCL counts
+  bool on_the_wire = false;  ///< bandwidths are the profile's, and size corrections do not jump
 
   /// Column of NCCL's tables: one node, two, more.
   std::size_t column() const { return nodes <= 1 ? 0 : nodes <= 2 ? 1 : 2; }

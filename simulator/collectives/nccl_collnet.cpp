@@ -31,8 +31,7 @@ NcclEstimate nccl_collnet_direct(CollectiveKind kind, Protocol protocol, Bytes, 
 
 NcclEstimate nccl_collnet_chain(CollectiveKind kind, Protocol protocol, Bytes, const Communicator& c) {
   if (!offered(kind, protocol, c)) return {};
-  const Seconds latency =
-      2 * (c.per_node - 1) * hops_inside(c).collnet_chain + nccl_latencies().network.collnet_chain;
+  const Seconds latency = 2 * (c.per_node - 1) * hops_inside(c).collnet_chain + nccl_latencies().network.collnet_chain;
   return {latency, 0.5 * c.channels * c.intra};
 }
 

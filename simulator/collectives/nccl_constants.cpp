@@ -14,7 +14,8 @@ constexpr double inter_default[] = {48, 30, 28, 24, 20, 18, 15, 12, 10, 9, 7, 6,
 constexpr double intra_sm90[] = {60, 50, 40, 30, 24, 20, 15, 12, 11, 6, 3};
 constexpr double inter_sm90[] = {48, 45, 42, 40, 30, 24, 22, 20, 17.5, 15, 12, 6, 3, 2.4, 1.2, 0.24, 0.12};
 constexpr double intra_sm100[] = {90, 80, 70, 60, 50, 45, 40, 30, 24, 20, 19, 18};
-constexpr double inter_sm100[] = {96, 86, 80, 48, 45.1, 42, 40, 30, 24, 22, 20, 17.5, 15, 12, 6, 3, 2.4, 1.2, 0.24, 0.12};
+constexpr double inter_sm100[] = {96, 86,   80, 48, 45.1, 42, 40,  30,  24,   22,
+                                  20, 17.5, 15, 12, 6,    3,  2.4, 1.2, 0.24, 0.12};
 
 constexpr ByNodes<BytesPerSecond> rates(double one, double two, double more) {
   return {BytesPerSecond(one * 1e9), BytesPerSecond(two * 1e9), BytesPerSecond(more * 1e9)};
@@ -118,7 +119,7 @@ constexpr double tree_corrections[protocol_count][corrections] = {
 }  // namespace
 
 const NcclGeneration* nccl_generation(std::string_view name) {
-  if (name == "ada") name = "ampere";   // NCCL's compute capability index: anything from sm80 up to sm90
+  if (name == "ada") name = "ampere";  // NCCL's compute capability index: anything from sm80 up to sm90
   const auto* found = std::find_if(std::begin(generations), std::end(generations),
                                    [&](const NcclGeneration& g) { return g.name == name; });
   return found == std::end(generations) ? nullptr : found;

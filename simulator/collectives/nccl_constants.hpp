@@ -18,20 +18,20 @@ using ByProtocol = std::array<T, protocol_count>;
 
 /// The tuning table of one generation of GPUs (NCCL 2.30.7, src/graph/tuning.cc, topo.h, search.cc).
 struct NcclGeneration {
-  std::string_view name;                        ///< Gpu::generation
-  BytesPerSecond nvlink;                        ///< data-sheet rate of one NVLink
-  BytesPerSecond nvlink_searched;               ///< the same as the topology search counts it
-  std::span<const double> intra_speeds;         ///< GB/s of a channel that the search tries inside a node ...
-  std::span<const double> inter_speeds;         ///< ... and between nodes, fast to slow
-  double duplicate_from = 0;                    ///< GB/s of a channel from which it is split in two
-  ByNodes<BytesPerSecond> ll_total;             ///< most that LL moves in all
-  ByNodes<BytesPerSecond> ring_ll128_channel;   ///< most that one channel moves
+  std::string_view name;                       ///< Gpu::generation
+  BytesPerSecond nvlink;                       ///< data-sheet rate of one NVLink
+  BytesPerSecond nvlink_searched;              ///< the same as the topology search counts it
+  std::span<const double> intra_speeds;        ///< GB/s of a channel that the search tries inside a node ...
+  std::span<const double> inter_speeds;        ///< ... and between nodes, fast to slow
+  double duplicate_from = 0;                   ///< GB/s of a channel from which it is split in two
+  ByNodes<BytesPerSecond> ll_total;            ///< most that LL moves in all
+  ByNodes<BytesPerSecond> ring_ll128_channel;  ///< most that one channel moves
   ByNodes<BytesPerSecond> tree_ll128_channel;
   ByNodes<BytesPerSecond> tree_channel;
   ByNodes<BytesPerSecond> nvls_tree_channel;
-  double nvls_efficiency = 0;                   ///< 0: its switches cannot add up
-  double ring_latency_factor = 0;               ///< Ring, Simple, all_reduce over nodes, beyond 64 B a channel and rank
-  Seconds network_overhead;                     ///< posting one network message, by the usual host of that generation
+  double nvls_efficiency = 0;      ///< 0: its switches cannot add up
+  double ring_latency_factor = 0;  ///< Ring, Simple, all_reduce over nodes, beyond 64 B a channel and rank
+  Seconds network_overhead;        ///< posting one network message, by the usual host of that generation
 };
 
 /// nullptr: not an NVIDIA generation that NCCL's tables know.

@@ -3,9 +3,9 @@
 // operation was held out. Mean error of the held-out curves: 12% below 1 MB, 7% from 1 MB, plateau 5% (NCCL's own
 // estimates: 26%, 25%). By hand: Blackwell's Ring LL128 is Hopper's. Volta's logs are of NCCL 2.4.
 
-#include "simulator/collectives/nccl_constants.hpp"
-
 #include <span>
+
+#include "simulator/collectives/nccl_constants.hpp"
 
 namespace stepcast {
 namespace {

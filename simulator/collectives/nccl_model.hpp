@@ -8,8 +8,8 @@ namespace stepcast {
 
 struct NcclEstimate {
   Seconds latency;
-  BytesPerSecond bandwidth;     ///< size / bandwidth is the rest of the time; zero: not offered
-  double own_part = 0;          ///< what a rank copies of its own beside the bytes on the wire, one node; Correction
+  BytesPerSecond bandwidth;  ///< size / bandwidth is the rest of the time; zero: not offered
+  double own_part = 0;       ///< what a rank copies of its own beside the bytes on the wire, one node; Correction
 
   explicit operator bool() const { return bandwidth > BytesPerSecond(0); }
   Seconds time(Bytes size) const { return latency + size / bandwidth; }

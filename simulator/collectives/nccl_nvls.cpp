@@ -39,9 +39,8 @@ NcclEstimate nccl_nvls_tree(CollectiveKind kind, Protocol protocol, Bytes, const
   if (kind != CollectiveKind::all_reduce || protocol != Protocol::simple) return {};
   if (c.one_node() || !c.nvls || c.nvls_channels < 2) return {};
   const NcclLatencies& table = nccl_latencies();
-  const BytesPerSecond outside = c.nvls_inter * (c.nodes <= 2 ? 2.0 : 1.0);   // two nodes send each byte once
-  const BytesPerSecond channel =
-      std::min({inside_rate(kind, c), outside, c.generation->nvls_tree_channel[c.column()]});
+  const BytesPerSecond outside = c.nvls_inter * (c.nodes <= 2 ? 2.0 : 1.0);  // two nodes send each byte once
+  const BytesPerSecond channel = std::min({inside_rate(kind, c), outside, c.generation->nvls_tree_channel[c.column()]});
   const Seconds latency = table.nvlink.nvls_tree + 2 * std::floor(std::log2(c.nodes)) * table.network.nvls_tree;
   return {latency, c.nvls_channels * channel * per_step(kind, c)};
 }

@@ -9,8 +9,7 @@ NcclEstimate nccl_pat(CollectiveKind kind, Protocol protocol, Bytes, const Commu
   if (!gathers || protocol != Protocol::simple || c.per_node > 1 || c.one_node()) return {};
   const NcclLatencies& table = nccl_latencies();
   const double levels = std::floor(std::log2(c.nodes));
-  return {table.pat_base + levels * (table.network.pat + c.network_latency) / 3.5 + c.ranks * 2.8_us,
-          0.75 * c.bus()};
+  return {table.pat_base + levels * (table.network.pat + c.network_latency) / 3.5 + c.ranks * 2.8_us, 0.75 * c.bus()};
 }
 
 }  // namespace stepcast

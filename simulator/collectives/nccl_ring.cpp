@@ -37,7 +37,8 @@ NcclEstimate nccl_ring(CollectiveKind kind, Protocol protocol, Bytes size, const
     if (c.one_node()) return {base + hops * inside, bus};
     return {base + (c.on_the_wire ? c.nodes - 1 : 1.0) * (outside + (hops - 1) * inside), bus};
   }
-  if (kind != CollectiveKind::all_reduce && kind != CollectiveKind::all_gather && kind != CollectiveKind::reduce_scatter) {
+  if (kind != CollectiveKind::all_reduce && kind != CollectiveKind::all_gather &&
+      kind != CollectiveKind::reduce_scatter) {
     return {};
   }
   const double rounds = kind == CollectiveKind::all_reduce ? 2 : 1;

@@ -44,7 +44,8 @@ Seconds collective_time(CollectiveKind kind, Bytes size, const GroupShape& group
   const double inside_steps = rounds * (n - 1) - outside_steps;
   const Seconds ring = inside_steps * *cluster.node.intra.latency + outside_steps * *cluster.fabric.nic.latency +
                        rounds * (n - 1) / n * size / hop.bandwidth;
-  const Seconds best = kind == CollectiveKind::all_reduce ? std::min(ring, tree_all_reduce(size, group, cluster)) : ring;
+  const Seconds best =
+      kind == CollectiveKind::all_reduce ? std::min(ring, tree_all_reduce(size, group, cluster)) : ring;
   // The ramp: moving half_size more bytes than asked for is what the pipeline of chunks costs to fill and drain.
   const Seconds ramp = rounds * (n - 1) / n * std::min(*tier.half_size, size) / hop.bandwidth;
   return *tier.launch + best + ramp;

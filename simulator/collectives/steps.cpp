@@ -57,7 +57,8 @@ Rounds pat(CollectiveKind kind, Bytes size, double n, double p, double) {
 
 Rounds pairwise(CollectiveKind kind, Bytes size, double n, double p, double nodes) {
   if (kind == CollectiveKind::send_recv) return {{1, size, nodes > 1}};
-  if (kind != CollectiveKind::all_to_all && kind != CollectiveKind::scatter && kind != CollectiveKind::gather) return {};
+  if (kind != CollectiveKind::all_to_all && kind != CollectiveKind::scatter && kind != CollectiveKind::gather)
+    return {};
   Rounds rounds;
   if (p > 1) rounds.push_back({p - 1, size / n, false});
   if (nodes > 1) rounds.push_back({n - p, size / n, true});

@@ -11,7 +11,7 @@ namespace stepcast {
 struct Round {
   double times = 1;
   Bytes message;
-  bool network = false;   ///< through a NIC, else inside the node
+  bool network = false;  ///< through a NIC, else inside the node
 
   Bytes bytes() const { return times * message; }
 };

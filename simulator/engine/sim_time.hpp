@@ -26,7 +26,8 @@ struct SimTime {
 /// @throws UserError when one operation would take longer than the clock lasts (an input that is off by orders)
 inline SimTime to_ticks(Seconds time) {
   const double ticks = time.si() * 1e12;
-  if (!(ticks < 1e18)) throw UserError("one operation of this scenario takes more than 11 days: check its sizes and rates");
+  if (!(ticks < 1e18))
+    throw UserError("one operation of this scenario takes more than 11 days: check its sizes and rates");
   return {std::llround(ticks)};
 }
 

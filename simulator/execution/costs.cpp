@@ -23,7 +23,7 @@ GroupShape CostModel::shape(GroupKind group) const {
   switch (group) {
     case GroupKind::tensor: return group_shape(cluster_, t, 1);
     case GroupKind::context: return group_shape(cluster_, c, t);
-    case GroupKind::data: return group_shape(cluster_, d * c, t);   // gradients are reduced over both
+    case GroupKind::data: return group_shape(cluster_, d * c, t);  // gradients are reduced over both
     case GroupKind::expert: return group_shape(cluster_, plan_.expert_parallel, t);
     case GroupKind::embedding: return group_shape(cluster_, 2, t * c * d * (p - 1));
     case GroupKind::world: return group_shape(cluster_, plan_.gpus(), 1);
@@ -47,7 +47,8 @@ Seconds CostModel::memory_pass(Bytes bytes) const {
 }
 
 KernelTime CostModel::kernel_time(const LocalOp& op) const {
-  if (const auto* gemm = std::get_if<Gemm>(&op.work)) return gemm_[static_cast<std::size_t>(gemm->precision)].time(*gemm);
+  if (const auto* gemm = std::get_if<Gemm>(&op.work))
+    return gemm_[static_cast<std::size_t>(gemm->precision)].time(*gemm);
   if (const auto* grouped = std::get_if<GroupedGemm>(&op.work)) {
     return gemm_[static_cast<std::size_t>(grouped->precision)].time(*grouped);
   }
@@ -64,8 +65,12 @@ OpCost CostModel::op(const LocalOp& op) const {
   }
   const KernelTime kernel = kernel_time(op);
   const double slowdown = (kernel.clocked ? clock_slowdown_ : 1) * launch_slowdown_;
-  return {to_ticks(kernel.time * slowdown + *cluster_.gpu.launch_gap), kernel.time, Bucket::compute,
-          kernel.bound, kernel.evidence, kernel.clocked};
+  return {to_ticks(kernel.time * slowdown + *cluster_.gpu.launch_gap),
+          kernel.time,
+          Bucket::compute,
+          kernel.bound,
+          kernel.evidence,
+          kernel.clocked};
 }
 
 namespace {
@@ -74,7 +79,7 @@ namespace {
 struct Placed {
   SimTime start, end;
   Bucket bucket{};
-  int previous = -1;   ///< on its lane
+  int previous = -1;  ///< on its lane
 };
 
 /// Charges the idle stretch [from, to) of the compute lane to the collective that ended it, and what of the stretch lies

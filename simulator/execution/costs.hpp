@@ -15,8 +15,8 @@ namespace stepcast {
 
 /// One operator as it runs.
 struct OpCost {
-  SimTime duration;      ///< with the gap to the next kernel, and the expected wait for the slowest rank
-  Seconds bare;          ///< of the kernel alone
+  SimTime duration;  ///< with the gap to the next kernel, and the expected wait for the slowest rank
+  Seconds bare;      ///< of the kernel alone
   Bucket bucket{};
   Bound bound{};
   Evidence evidence{};
@@ -27,7 +27,7 @@ struct OpCost {
 struct FoldedPass {
   SimTime duration;
   SimTime clocked;
-  BucketTimes parts{};   ///< sums to the duration
+  BucketTimes parts{};  ///< sums to the duration
 };
 
 class CostModel {
@@ -52,10 +52,10 @@ class CostModel {
 
   const Cluster& cluster_;
   const ParallelPlan& plan_;
-  std::optional<Cluster> sharding_cluster_;   ///< with fewer NICs
-  std::vector<GemmModel> gemm_;  ///< by precision
-  double clock_slowdown_ = 1;    ///< of the slowest GPU of the job, on kernels that follow the clock
-  double launch_slowdown_ = 1;   ///< of the slowest of a tensor-parallel group, on each region between collectives
+  std::optional<Cluster> sharding_cluster_;  ///< with fewer NICs
+  std::vector<GemmModel> gemm_;              ///< by precision
+  double clock_slowdown_ = 1;                ///< of the slowest GPU of the job, on kernels that follow the clock
+  double launch_slowdown_ = 1;  ///< of the slowest of a tensor-parallel group, on each region between collectives
 };
 
 }  // namespace stepcast

@@ -27,9 +27,7 @@ struct StageContext {
   ProgramBuilder& builder;
   const StepWork& work;
 
-  double data_ranks() const {
-    return static_cast<double>(in.plan.data_parallel) * in.plan.context_parallel;
-  }
+  double data_ranks() const { return static_cast<double>(in.plan.data_parallel) * in.plan.context_parallel; }
   bool last_microbatch(const PassStep& step) const { return step.microbatch == in.plan.microbatches() - 1; }
 };
 

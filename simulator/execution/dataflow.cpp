@@ -35,7 +35,7 @@ class Dataflow {
   struct Meeting {
     std::int32_t arrived = 0;
     std::int64_t latest = 0;
-    std::vector<std::pair<std::int32_t, std::int32_t>> members;   ///< rank, instruction
+    std::vector<std::pair<std::int32_t, std::int32_t>> members;  ///< rank, instruction
   };
 
   void advance(std::int32_t rank, std::size_t stream) {
@@ -46,7 +46,7 @@ class Dataflow {
       const std::int32_t index = order[next];
       const Instruction& instruction = code.instructions[static_cast<std::size_t>(index)];
       std::int64_t ready = next > 0 ? machine_.end(rank, order[next - 1]) : 0;
-      if (ready < 0) return;   // the head is in a rendezvous; its partner wakes this stream
+      if (ready < 0) return;  // the head is in a rendezvous; its partner wakes this stream
       for (std::int32_t w = 0; w < instruction.wait_count; ++w) {
         const std::int32_t wait = code.waits[static_cast<std::size_t>(instruction.first_wait + w)];
         const std::int64_t end = machine_.end(rank, wait);
@@ -67,7 +67,7 @@ class Dataflow {
       case InstructionKind::local: complete(rank, index, ready, instruction.duration.ps); return;
       case InstructionKind::send:
       case InstructionKind::receive: {
-        machine_.start(rank, index) = ready;   // posted
+        machine_.start(rank, index) = ready;  // posted
         const std::int32_t peer = machine_.peer_rank(rank, instruction.peer_stage);
         const std::int64_t posted = machine_.start(peer, instruction.peer);
         if (posted < 0) return;
@@ -94,7 +94,8 @@ class Dataflow {
     std::uint8_t& sleepers = sleepers_[static_cast<std::size_t>(rank)][static_cast<std::size_t>(index)];
     const Instruction& instruction = machine_.program(rank).instructions[static_cast<std::size_t>(index)];
     // A rendezvous may end an instruction that is the head of a stream which is not being advanced just now.
-    if (instruction.kind != InstructionKind::local) sleepers |= static_cast<std::uint8_t>(1U << static_cast<int>(instruction.stream));
+    if (instruction.kind != InstructionKind::local)
+      sleepers |= static_cast<std::uint8_t>(1U << static_cast<int>(instruction.stream));
     for (std::size_t stream = 0; stream < stream_count; ++stream) {
       if (sleepers >> stream & 1U) work_.emplace_back(rank, stream);
     }
@@ -103,7 +104,7 @@ class Dataflow {
 
   Machine machine_;
   std::vector<std::size_t> next_;
-  std::vector<std::vector<std::uint8_t>> sleepers_;   ///< per instruction: streams to wake, a bit each
+  std::vector<std::vector<std::uint8_t>> sleepers_;  ///< per instruction: streams to wake, a bit each
   std::vector<Meeting> meetings_;
   std::vector<std::pair<std::int32_t, std::size_t>> work_;
 };

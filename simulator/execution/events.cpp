@@ -46,14 +46,12 @@ class Events {
  private:
   struct End {
     std::int64_t time;
-    std::int64_t order;   ///< ties: first scheduled, first served
+    std::int64_t order;  ///< ties: first scheduled, first served
     std::int32_t rank, instruction;
-    bool operator>(const End& other) const {
-      return time != other.time ? time > other.time : order > other.order;
-    }
+    bool operator>(const End& other) const { return time != other.time ? time > other.time : order > other.order; }
   };
   struct Meeting {
-    std::vector<std::pair<std::int32_t, std::int32_t>> members;   ///< rank, instruction
+    std::vector<std::pair<std::int32_t, std::int32_t>> members;  ///< rank, instruction
   };
 
   std::size_t slot(std::int32_t rank, std::size_t stream) const {
@@ -85,7 +83,7 @@ class Events {
       case InstructionKind::local: begin(rank, index, sampled(rank, instruction)); return;
       case InstructionKind::send:
       case InstructionKind::receive: {
-        machine_.start(rank, index) = now_;   // posted
+        machine_.start(rank, index) = now_;  // posted
         const std::int32_t peer = machine_.peer_rank(rank, instruction.peer_stage);
         if (machine_.start(peer, instruction.peer) < 0) return;
         begin(peer, instruction.peer, instruction.duration.ps);
@@ -105,7 +103,7 @@ class Events {
 
   /// A standard normal value; by the quantile, so that every standard library draws the same.
   double normal() {
-    return normal_quantile((static_cast<double>(random_() >> 11) + 0.5) / 9007199254740992.0);   // 2^53
+    return normal_quantile((static_cast<double>(random_() >> 11) + 0.5) / 9007199254740992.0);  // 2^53
   }
 
   std::int64_t sampled(std::int32_t rank, const Instruction& instruction) {
@@ -138,7 +136,7 @@ class Events {
   Machine machine_;
   const SampledSpread spread_;
   std::mt19937_64 random_;
-  std::vector<double> slowness_;   ///< per rank: share by which clocked work takes longer
+  std::vector<double> slowness_;  ///< per rank: share by which clocked work takes longer
   std::vector<std::size_t> next_;
   std::vector<bool> running_;
   std::vector<std::vector<std::uint8_t>> sleepers_;

@@ -8,8 +8,8 @@ namespace stepcast {
 
 /// Spread of speed that `events` samples when it simulates every rank; zero: none.
 struct SampledSpread {
-  double speed = 0;    ///< standard deviation of a GPU's clock
-  double launch = 0;   ///< standard deviation of one instruction
+  double speed = 0;   ///< standard deviation of a GPU's clock
+  double launch = 0;  ///< standard deviation of one instruction
   std::uint64_t seed = 1;
 };
 

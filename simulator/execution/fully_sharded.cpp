@@ -26,16 +26,16 @@ class FullySharded : public DataParallelism {
 
   void before_block(const PassBlock& at) override {
     if (at_ == 0) launch_gather(0);
-    if (at_ + 1 < units_.size()) launch_gather(at_ + 1);   // one ahead: beside this unit's kernels
+    if (at_ + 1 < units_.size()) launch_gather(at_ + 1);  // one ahead: beside this unit's kernels
     if (gathered_[at_] < 0) return;
     stage_.builder.wait_next(gathered_[at_]);
-    copy("copy_out", 2 * in_.parameter_bytes * at.block.parameters);   // read the buffer, write the parameters
+    copy("copy_out", 2 * in_.parameter_bytes * at.block.parameters);  // read the buffer, write the parameters
   }
 
   void after_block(const PassBlock& at) override {
     ++at_;
     if (at.step.kind == PassKind::forward || !scatters(at.step)) return;
-    copy("copy_in", (in_.parameter_bytes + in_.gradient_bytes) * at.block.parameters);   // widened to the reduced type
+    copy("copy_in", (in_.parameter_bytes + in_.gradient_bytes) * at.block.parameters);  // widened to the reduced type
     stage_.builder.collective(Stream::data, Bucket::dp_comm, GroupKind::data, "gradient_scatter",
                               in_.costs.collective(CollectiveKind::reduce_scatter, GroupKind::data,
                                                    Bytes(in_.gradient_bytes * at.block.parameters)),
@@ -48,9 +48,9 @@ class FullySharded : public DataParallelism {
 
  private:
   struct Unit {
-    std::size_t block;       ///< which unit of the stage
+    std::size_t block;  ///< which unit of the stage
     double parameters;
-    bool gather;             ///< its parameters are not there yet
+    bool gather;  ///< its parameters are not there yet
   };
 
   /// With several pipeline stages parameters stay gathered for the step and gradients are scattered once.
@@ -89,11 +89,11 @@ class FullySharded : public DataParallelism {
 
   void launch_gather(std::size_t unit) {
     if (!units_[unit].gather || units_[unit].parameters <= 0) return;
-    gathered_[unit] = stage_.builder.collective(
-        Stream::data, Bucket::dp_comm, GroupKind::data, "parameter_gather",
-        in_.costs.collective(CollectiveKind::all_gather, GroupKind::data,
-                             Bytes(in_.parameter_bytes * units_[unit].parameters)),
-        {stage_.builder.last(Stream::compute)});
+    gathered_[unit] =
+        stage_.builder.collective(Stream::data, Bucket::dp_comm, GroupKind::data, "parameter_gather",
+                                  in_.costs.collective(CollectiveKind::all_gather, GroupKind::data,
+                                                       Bytes(in_.parameter_bytes * units_[unit].parameters)),
+                                  {stage_.builder.last(Stream::compute)});
   }
 
   void copy(std::string_view name, double bytes) {
@@ -103,7 +103,7 @@ class FullySharded : public DataParallelism {
   const StageContext stage_;
   const LoweringInput& in_;
   std::vector<Unit> units_;
-  std::vector<std::int32_t> gathered_;   ///< per unit of the step: its all_gather, -1 where none is needed
+  std::vector<std::int32_t> gathered_;  ///< per unit of the step: its all_gather, -1 where none is needed
   std::size_t at_ = 0;
 };
 

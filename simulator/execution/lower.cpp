@@ -201,8 +201,7 @@ class StageLowering {
   // --- the step -------------------------------------------------------------------------------------------------
 
   void begin_step() {
-    builder_.local(Stream::compute, Bucket::optimizer, "gradient_clear",
-                   in_.costs.memory_pass(work_.clear), {});
+    builder_.local(Stream::compute, Bucket::optimizer, "gradient_clear", in_.costs.memory_pass(work_.clear), {});
     data_parallel_->begin_step();
   }
 
@@ -211,7 +210,7 @@ class StageLowering {
     const Framework& framework = in_.framework;
     const std::int32_t last_pass = builder_.last(Stream::compute);
     std::int32_t reduced = data_parallel_->finish_gradients();
-    if (plan.sequence_parallel) {   // norms see other tokens on each tensor-parallel rank
+    if (plan.sequence_parallel) {  // norms see other tokens on each tensor-parallel rank
       builder_.collective(Stream::tensor, Bucket::tp_comm, GroupKind::tensor, "norm_gradient_reduce",
                           in_.costs.collective(CollectiveKind::all_reduce, GroupKind::tensor,
                                                Bytes(in_.gradient_bytes * in_.model.replicated_parameters(stage_))),
@@ -225,13 +224,11 @@ class StageLowering {
       reduced = builder_.last(Stream::data);
     }
     // The norm of all gradients is a barrier across the whole job.
-    builder_.local(Stream::compute, Bucket::optimizer, "gradient_norm",
-                   in_.costs.memory_pass(work_.norm),
+    builder_.local(Stream::compute, Bucket::optimizer, "gradient_norm", in_.costs.memory_pass(work_.norm),
                    {reduced, builder_.last(Stream::tensor)});
     builder_.collective(Stream::compute, Bucket::dp_comm, GroupKind::world, "gradient_norm_reduce",
                         in_.costs.collective(CollectiveKind::all_reduce, GroupKind::world, Bytes(4)), {});
-    builder_.local(Stream::compute, Bucket::optimizer, "optimizer",
-                   in_.costs.memory_pass(work_.update), {});
+    builder_.local(Stream::compute, Bucket::optimizer, "optimizer", in_.costs.memory_pass(work_.update), {});
     const std::int32_t gathered = data_parallel_->after_optimizer();
     builder_.local(Stream::compute, Bucket::host, "between_steps", *framework.host_time_per_step,
                    {gathered, builder_.last(Stream::data), builder_.last(Stream::tensor),
@@ -247,7 +244,7 @@ class StageLowering {
   const StepWork work_;
   const std::vector<PassStep> steps_;
   const std::unique_ptr<DataParallelism> data_parallel_;
-  std::vector<std::int32_t> sent_;   ///< of the last group
+  std::vector<std::int32_t> sent_;  ///< of the last group
 };
 
 void connect(Programs& programs, const Messages& messages) {

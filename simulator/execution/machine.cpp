@@ -83,10 +83,10 @@ void Machine::attribute(std::int32_t rank, std::int32_t instruction, std::int64_
       if (cause < 0 || end_[slot(rank, candidate)] > end_[slot(rank, cause)]) cause = candidate;
     }
     const std::int64_t ready = cause < 0 ? from : std::max(from, end_[slot(rank, cause)]);
-    if (ready < to) buckets[bubble].ps += to - ready;   // everything of this rank was ready: it met a later one
+    if (ready < to) buckets[bubble].ps += to - ready;  // everything of this rank was ready: it met a later one
     if (cause < 0 || ready <= from) return;
     const Instruction& blamed = code.instructions[static_cast<std::size_t>(cause)];
-    if (blamed.stream == Stream::compute) return;       // the busy stretch before the gap
+    if (blamed.stream == Stream::compute) return;  // the busy stretch before the gap
     const std::int64_t began = std::max(from, start_[slot(rank, cause)]);
     buckets[static_cast<std::size_t>(blamed.bucket)].ps += ready - began;
     instruction = cause;
@@ -120,7 +120,7 @@ Timeline Machine::account(bool record_spans) const {
           rest -= parts[b].ps;
         }
       }
-      buckets[static_cast<std::size_t>(instruction.bucket)].ps += rest;   // sampled spread stretches an instruction
+      buckets[static_cast<std::size_t>(instruction.bucket)].ps += rest;  // sampled spread stretches an instruction
       free = ended;
     }
     buckets[static_cast<std::size_t>(Bucket::bubble)].ps += timeline.step.ps - free;
@@ -141,8 +141,14 @@ Timeline Machine::account(bool record_spans) const {
         if (instruction.kind == InstructionKind::receive) {
           message = static_cast<std::int32_t>(slot(peer_rank(rank, instruction.peer_stage), instruction.peer));
         }
-        timeline.spans.push_back({rank, instruction.stream, instruction.bucket, {start_[at]}, {end_[at]},
-                                  instruction.label, instruction.microbatch, message});
+        timeline.spans.push_back({rank,
+                                  instruction.stream,
+                                  instruction.bucket,
+                                  {start_[at]},
+                                  {end_[at]},
+                                  instruction.label,
+                                  instruction.microbatch,
+                                  message});
       }
     }
   }

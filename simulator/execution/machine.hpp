@@ -44,7 +44,7 @@ class Machine {
   std::int32_t ranks_ = 0;
   std::vector<std::size_t> offset_;
   std::vector<std::int64_t> start_, end_;
-  std::vector<std::vector<std::int32_t>> predecessor_;   ///< per stage: previous instruction of the same stream
+  std::vector<std::vector<std::int32_t>> predecessor_;  ///< per stage: previous instruction of the same stream
 };
 
 }  // namespace stepcast

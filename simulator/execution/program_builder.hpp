@@ -60,7 +60,7 @@ class ProgramBuilder {
   Program program_;
   std::array<std::int32_t, stream_count> last_{-1, -1, -1, -1, -1, -1, -1};
   std::vector<std::int32_t> next_waits_;
-  std::map<std::pair<const OpList*, double>, FoldedPass> folds_;   ///< a block's pass is folded once
+  std::map<std::pair<const OpList*, double>, FoldedPass> folds_;  ///< a block's pass is folded once
 
   std::string_view pass_name_;
   std::int32_t pass_microbatch_ = -1;

@@ -13,10 +13,10 @@
 namespace stepcast {
 
 enum class InstructionKind : std::uint8_t {
-  local,        ///< runs for its duration once its stream and the events it waits for are ready
-  send,         ///< rendezvous with the peer's receive; both end together
+  local,  ///< runs for its duration once its stream and the events it waits for are ready
+  send,   ///< rendezvous with the peer's receive; both end together
   receive,
-  collective    ///< rendezvous of a group; all members end together
+  collective  ///< rendezvous of a group; all members end together
 };
 
 /// Instructions of a stream run in order; each records an event when it ends, named by its index in the program.
@@ -26,14 +26,14 @@ struct Instruction {
   Bucket bucket{};
   GroupKind group{};
   SimTime duration{};
-  SimTime clocked{};              ///< part of it that follows the core clock
-  std::int32_t label = 0;         ///< index into Programs::labels
+  SimTime clocked{};       ///< part of it that follows the core clock
+  std::int32_t label = 0;  ///< index into Programs::labels
   std::int32_t microbatch = -1;
-  std::int32_t first_wait = 0;    ///< range of Program::waits
+  std::int32_t first_wait = 0;  ///< range of Program::waits
   std::int32_t wait_count = 0;
-  std::int32_t parts = -1;        ///< index into Program::parts: the buckets inside a folded instruction
-  std::int32_t peer_stage = -1;   ///< send and receive: where the other half runs
-  std::int32_t peer = -1;         ///< and which instruction it is
+  std::int32_t parts = -1;       ///< index into Program::parts: the buckets inside a folded instruction
+  std::int32_t peer_stage = -1;  ///< send and receive: where the other half runs
+  std::int32_t peer = -1;        ///< and which instruction it is
 };
 
 using BucketTimes = std::array<SimTime, bucket_count>;
@@ -43,7 +43,7 @@ struct Program {
   std::vector<Instruction> instructions;
   std::vector<std::int32_t> waits;
   std::vector<BucketTimes> parts;
-  std::array<std::vector<std::int32_t>, stream_count> streams;   ///< instructions of each stream, in order
+  std::array<std::vector<std::int32_t>, stream_count> streams;  ///< instructions of each stream, in order
 };
 
 /// Ranks in Megatron's order: tensor fastest, then context, data, pipeline.
@@ -56,7 +56,7 @@ struct RankGrid {
 
 struct Programs {
   RankGrid grid;
-  std::vector<Program> stages;       ///< one class of rank each
+  std::vector<Program> stages;  ///< one class of rank each
   std::vector<std::string> labels;
 };
 

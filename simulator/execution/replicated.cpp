@@ -59,8 +59,8 @@ class Replicated : public DataParallelism {
 
   std::int32_t finish_gradients() override {
     if (!reduces() || overlaps_reduction()) return stage_.builder.last(Stream::data);
-    stage_.builder.local(Stream::compute, Bucket::optimizer, "gradient_scale",
-                         in_.costs.memory_pass(stage_.work.scale), {});
+    stage_.builder.local(Stream::compute, Bucket::optimizer, "gradient_scale", in_.costs.memory_pass(stage_.work.scale),
+                         {});
     return reduce(parameters(), false);
   }
 
@@ -113,8 +113,8 @@ class Replicated : public DataParallelism {
 
   /// Blocks of one bucket wait for the same gather; the bucket behind it is on its way meanwhile.
   std::int32_t next_gathered_bucket(double count) {
-    const auto index = static_cast<std::size_t>(std::exchange(position_, position_ + count) /
-                                                bucket_parameters(stage_.data_ranks()));
+    const auto index =
+        static_cast<std::size_t>(std::exchange(position_, position_ + count) / bucket_parameters(stage_.data_ranks()));
     return gathered_[std::min(index, gathered_.size() - 1)];
   }
 

@@ -15,7 +15,15 @@ enum class Bucket : std::uint8_t { compute, tp_comm, cp_comm, ep_comm, dp_comm, 
 inline constexpr std::size_t bucket_count = 9;
 
 /// The queues of one GPU; instructions of one stream run in order.
-enum class Stream : std::uint8_t { compute, tensor, data, send_forward, send_backward, receive_forward, receive_backward };
+enum class Stream : std::uint8_t {
+  compute,
+  tensor,
+  data,
+  send_forward,
+  send_backward,
+  receive_forward,
+  receive_backward
+};
 inline constexpr std::size_t stream_count = 7;
 const char* name_of(Stream stream);
 const char* name_of(Bucket bucket);
@@ -26,16 +34,16 @@ struct Span {
   Stream stream{};
   Bucket bucket{};
   SimTime start, end;
-  std::int32_t label = 0;       ///< index into Timeline::labels
+  std::int32_t label = 0;  ///< index into Timeline::labels
   std::int32_t microbatch = -1;
-  std::int32_t message = -1;    ///< pairs a send with its receive; -1: neither
+  std::int32_t message = -1;  ///< pairs a send with its receive; -1: neither
 };
 
 struct Timeline {
-  SimTime step;                                                ///< from the first instruction to the last
-  std::vector<std::array<SimTime, bucket_count>> buckets;      ///< per simulated rank
-  std::vector<int> stage_of_rank;                              ///< pipeline stage of each simulated rank
-  std::vector<Span> spans;                                     ///< when asked for
+  SimTime step;                                            ///< from the first instruction to the last
+  std::vector<std::array<SimTime, bucket_count>> buckets;  ///< per simulated rank
+  std::vector<int> stage_of_rank;                          ///< pipeline stage of each simulated rank
+  std::vector<Span> spans;                                 ///< when asked for
   std::vector<std::string> labels;
   std::int64_t instructions = 0;
   std::int64_t events = 0;

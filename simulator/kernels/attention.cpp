@@ -30,7 +30,8 @@ double built_head_dim(std::string_view kernel, double d) {
 /// Share of the multiprocessors' time that has work. Forward, a thread block is 128 query rows of a head; backward, keys.
 /// The last blocks of a launch leave multiprocessors idle for as long as one block takes, on average, under a causal
 /// mask, where blocks differ in length, and half of that without: measured, see AttentionProfile::Kernel::tail_blocks.
-double occupancy(const AttentionKernel& attention, bool masked, const AttentionProfile::Kernel& kernel, const Gpu& gpu) {
+double occupancy(const AttentionKernel& attention, bool masked, const AttentionProfile::Kernel& kernel,
+                 const Gpu& gpu) {
   const double rows = attention.backward ? attention.key_length : attention.query_length;
   const double waves = attention.sequences * attention.heads * std::ceil(rows / 128) / *gpu.sms;
   if (*kernel.tail_blocks == 0) return std::min(1.0, waves);
@@ -61,8 +62,8 @@ KernelTime attention_time(const AttentionKernel& attention, const Gpu& gpu) {
   const double traffic = attention.bytes().si() / (gpu.hbm_bandwidth->si() * gemm.memory_fraction);
   const Evidence evidence = std::max(evidence_of(fraction.basis), evidence_of(half.basis));
   const bool memory_bound = traffic > compute;
-  return {*gemm.fixed_time + Seconds(std::max(compute, traffic)), memory_bound ? Bound::hbm : Bound::tensor_cores, evidence,
-          !memory_bound};
+  return {*gemm.fixed_time + Seconds(std::max(compute, traffic)), memory_bound ? Bound::hbm : Bound::tensor_cores,
+          evidence, !memory_bound};
 }
 
 }  // namespace stepcast

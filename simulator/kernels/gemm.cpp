@@ -66,7 +66,7 @@ GemmModel::Best GemmModel::best(const Launch& launch) const {
       const double floor = (launch.operands + launch.output + partial) / hbm_rate_;
       const double time = std::max(std::max(compute, load) + store, floor);
       if (time < best.time) best = {time, load > compute || floor >= time};
-      if (exact >= 1 || !launch.splits) break;   // enough tiles: splitting k only adds traffic
+      if (exact >= 1 || !launch.splits) break;  // enough tiles: splitting k only adds traffic
     }
   }
   return best;
@@ -76,10 +76,10 @@ KernelTime GemmModel::finished(const Launch& launch, Layout layout, double slowd
   const Best found = best(launch);
   const double factor = layout == Layout::nn ? *profile_.nn_factor : layout == Layout::nt ? *profile_.nt_factor : 1.0;
   double burst = fixed_ + found.time * factor * slowdown;
-  if (!profile_.residual.empty() && launch.batch == 1) {   // measured on single products
+  if (!profile_.residual.empty() && launch.batch == 1) {  // measured on single products
     const auto correction = profile_.residual.at(std::log2(launch.m), std::log2(launch.n), std::log2(launch.k));
-    const double fastest = std::max(2 * launch.m * launch.n * launch.k / peak_rate_,
-                                    (launch.operands + launch.output) / hbm_rate_);
+    const double fastest =
+        std::max(2 * launch.m * launch.n * launch.k / peak_rate_, (launch.operands + launch.output) / hbm_rate_);
     burst = std::max(burst * std::exp(correction.log_ratio), fixed_ + fastest);
     if (evidence <= Evidence::fitted) evidence = correction.supported ? Evidence::interpolated : Evidence::extrapolated;
   }
@@ -98,10 +98,10 @@ KernelTime GemmModel::time(const Gemm& gemm) const {
 }
 
 KernelTime GemmModel::time(const GroupedGemm& gemm) const {
-  const Launch launch{gemm.m,  gemm.n, gemm.k, gemm.experts, gemm.operand_bytes().si(), gemm.output_bytes().si(),
-                      false};
+  const Launch launch{gemm.m, gemm.n, gemm.k, gemm.experts, gemm.operand_bytes().si(), gemm.output_bytes().si(), false};
   const double unaligned = aligned(gemm.n, gemm.k, gemm.precision) ? 1 : 1 / unaligned_share;
-  return finished(launch, gemm.layout, unaligned * profile_.grouped_factor, std::max(evidence_, Evidence::extrapolated));
+  return finished(launch, gemm.layout, unaligned * profile_.grouped_factor,
+                  std::max(evidence_, Evidence::extrapolated));
 }
 
 KernelTime GemmModel::without_tensor_cores(const Gemm& gemm) const {

@@ -41,16 +41,16 @@ class GemmModel {
  private:
   struct Tile {
     double rows, columns;
-    double seconds_per_k;   ///< of one wave, per unit of k
+    double seconds_per_k;  ///< of one wave, per unit of k
   };
   /// Work of one launch.
   struct Launch {
     double m, n, k, batch;
-    double operands, output;   ///< bytes
-    bool splits;               ///< along k, when tiles are few
+    double operands, output;  ///< bytes
+    bool splits;              ///< along k, when tiles are few
   };
   struct Best {
-    double time;               ///< without start-up
+    double time;  ///< without start-up
     bool memory_bound;
   };
 
@@ -61,10 +61,10 @@ class GemmModel {
   const GemmProfile& profile_;
   std::vector<Tile> tiles_;
   double sms_;
-  double peak_rate_;           ///< FLOP/s that nothing exceeds
-  double hbm_rate_;            ///< bytes per second that nothing exceeds
-  double memory_rate_;         ///< bytes per second of operand traffic
-  double vector_rate_;         ///< FLOP/s without tensor cores
+  double peak_rate_;    ///< FLOP/s that nothing exceeds
+  double hbm_rate_;     ///< bytes per second that nothing exceeds
+  double memory_rate_;  ///< bytes per second of operand traffic
+  double vector_rate_;  ///< FLOP/s without tensor cores
   double fixed_;
   Evidence evidence_;
 };

@@ -30,7 +30,7 @@ struct KernelTime {
   Seconds time;
   Bound bound = Bound::launch;
   Evidence evidence = Evidence::assumed;
-  bool clocked = false;   ///< its speed follows the core clock, so it shares the spread between GPUs
+  bool clocked = false;  ///< its speed follows the core clock, so it shares the spread between GPUs
 };
 
 /// Time of a matrix multiplication. For many shapes build a GemmModel once (gemm_model.hpp has the formula).

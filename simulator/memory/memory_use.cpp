@@ -71,7 +71,7 @@ MemoryUse stage_memory(const ShardedModel& model, int stage, const ParallelPlan&
   use.gradients = Bytes(states.gradients * parameters);
   use.optimizer = Bytes(states.optimizer * parameters);
   use.activations = activation_bytes(model, model.stages[static_cast<std::size_t>(stage)], chunks_in_flight);
-  const double exchanged = plan.pipeline_parallel > 1 ? 4 : 0;   // sent and received, forward and backward
+  const double exchanged = plan.pipeline_parallel > 1 ? 4 : 0;  // sent and received, forward and backward
   use.buffers = *framework.communicator_memory * communicators(plan) + boundary * exchanged;
   if (plan.zero >= 2 && data_ranks > 1) {
     const double reduce_bytes = plan.grad_reduce_dtype.value_or("fp32") == "fp32" ? 4 : 2;

@@ -151,8 +151,9 @@ void BlockBuilder::ring_attention(const CoreAttentionOp& attention, std::string_
   const double c = s_.context;
   const double kv_heads = std::max(1.0, static_cast<double>(attention.kv_heads) / t_);
   const double d = static_cast<double>(attention.head_dim);
-  const double keys_and_values = 2 * e_ * s_.sequences * s_.sequence_length * kv_heads * d;   // of all ranks
-  const int round = background(ops, "ring_keys_values", pass, CollectiveKind::all_gather, keys_and_values, GroupKind::context);
+  const double keys_and_values = 2 * e_ * s_.sequences * s_.sequence_length * kv_heads * d;  // of all ranks
+  const int round =
+      background(ops, "ring_keys_values", pass, CollectiveKind::all_gather, keys_and_values, GroupKind::context);
   AttentionKernel kernel = fused_attention(attention, s_, backward);
   kernel.query_length = kernel.key_length = s_.sequence_length / c;
   push(ops, {.name = name, .pass = pass, .work = kernel});
@@ -160,7 +161,7 @@ void BlockBuilder::ring_attention(const CoreAttentionOp& attention, std::string_
   kernel.key_length = s_.sequence_length / (2 * c);
   for (int step = 1; step < s_.context; ++step) {
     push(ops, {.name = name, .pass = pass, .work = kernel});
-    if (!backward) {   // the partial outputs are rescaled: read the new one, read and write the fp32 sum
+    if (!backward) {  // the partial outputs are rescaled: read the new one, read and write the fp32 sum
       memory(ops, "attention_merge", pass, (e_ + 8) * T_ * static_cast<double>(attention.heads) * d / t_);
     }
   }
@@ -196,16 +197,16 @@ void BlockBuilder::forward(const CoreAttentionOp& attention, std::string_view na
 void BlockBuilder::forward(const ActivationOp& activation, std::string_view name, Pass pass, OpList& ops) {
   const bool gated = activation.kind == Activation::swiglu || activation.kind == Activation::geglu;
   const double elements = T_ * static_cast<double>(activation.width) / t_;
-  const double tensors = gated ? 3 : 2;   // gate and up in, product out; or one in, one out
+  const double tensors = gated ? 3 : 2;  // gate and up in, product out; or one in, one out
   const bool fused = *framework_.fused_bias_activation;
-  const double extra = fused ? 0 : (activation.bias ? 2 : 0) + (gated ? 2 : 0);   // bias, and the gate's own kernel
+  const double extra = fused ? 0 : (activation.bias ? 2 : 0) + (gated ? 2 : 0);  // bias, and the gate's own kernel
   memory(ops, name, pass, (tensors + extra) * e_ * elements, fused ? 1 : 2);
 }
 
 void BlockBuilder::forward(const ResidualOp& residual, std::string_view name, Pass pass, OpList& ops) {
   const double elements = T_sp_ * h_;
   const double mask = residual.dropout > 0 ? 1 : 0;
-  double tensors = 3;   // y and x in, sum out
+  double tensors = 3;  // y and x in, sum out
   double kernels = 1;
   if (!*framework_.fused_bias_dropout_add) {
     tensors += (residual.bias ? 2 : 0) + (mask > 0 ? 2 : 0);
@@ -231,7 +232,11 @@ void BlockBuilder::forward(const LmHeadOp& head, std::string_view name, Pass pas
     blocking(ops, "all_gather_input", pass, CollectiveKind::all_gather, e_ * T_ * h_, false);
   }
   kernel(ops, name, pass,
-         {.m = T_, .n = static_cast<double>(head.vocab) / t_, .k = h_, .precision = wide_precision(), .layout = Layout::tn});
+         {.m = T_,
+          .n = static_cast<double>(head.vocab) / t_,
+          .k = h_,
+          .precision = wide_precision(),
+          .layout = Layout::tn});
 }
 
 namespace {
@@ -243,7 +248,7 @@ constexpr double cross_entropy_forward_share = 38.0 / 52.0;
 void BlockBuilder::forward(const CrossEntropyOp& loss, std::string_view name, Pass pass, OpList& ops) {
   const double logits = T_ * static_cast<double>(loss.vocab) / t_;
   memory(ops, name, pass, framework_.cross_entropy_bytes * cross_entropy_forward_share * logits, 6);
-  for (int i = 0; i < 3; ++i) {   // max, predicted logit, sum of exponentials: one fp32 a token
+  for (int i = 0; i < 3; ++i) {  // max, predicted logit, sum of exponentials: one fp32 a token
     blocking(ops, "all_reduce_loss", pass, CollectiveKind::all_reduce, 4 * T_, false);
   }
 }
@@ -293,7 +298,12 @@ void BlockBuilder::backward(const NormOp&, std::string_view name, OpList& ops) {
 void BlockBuilder::weight_gradient(OpList& ops, std::string_view name, double rows, double columns) {
   const bool fused = *framework_.gradient_accumulation_fusion;
   kernel(ops, name, Pass::backward_weight,
-         {.m = rows, .n = columns, .k = T_, .precision = linear_precision(), .layout = Layout::nt, .accumulate_fp32 = fused});
+         {.m = rows,
+          .n = columns,
+          .k = T_,
+          .precision = linear_precision(),
+          .layout = Layout::nt,
+          .accumulate_fp32 = fused});
   if (!fused && (s_.microbatches > 1 || *framework_.gradient_dtype == "fp32")) {
     // main_grad += dW: read dW, read and write the sum.
     const double sum = *framework_.gradient_dtype == "fp32" ? 4 : e_;
@@ -318,7 +328,7 @@ void BlockBuilder::linear_backward(OpList& ops, std::string_view name, double in
     kernel(ops, name, Pass::backward_input,
            {.m = T_, .n = in, .k = n, .precision = linear_precision(), .layout = Layout::nn});
   }
-  if (outs.size() > 1) {   // the partial input gradients of separate GEMMs are summed
+  if (outs.size() > 1) {  // the partial input gradients of separate GEMMs are summed
     memory(ops, "gradient_sum", Pass::backward_input, 3 * e_ * T_ * in * static_cast<double>(outs.size() - 1),
            static_cast<double>(outs.size() - 1));
   }
@@ -387,14 +397,14 @@ void BlockBuilder::backward(const CoreAttentionOp& attention, std::string_view n
 void BlockBuilder::backward(const ActivationOp& activation, std::string_view name, OpList& ops) {
   const bool gated = activation.kind == Activation::swiglu || activation.kind == Activation::geglu;
   const double elements = T_ * static_cast<double>(activation.width) / t_;
-  const double tensors = gated ? 5 : 3;   // output gradient and inputs in, input gradients out
+  const double tensors = gated ? 5 : 3;  // output gradient and inputs in, input gradients out
   const bool fused = *framework_.fused_bias_activation;
   memory(ops, name, Pass::backward_input, (tensors + (fused ? 0 : gated ? 4 : 0)) * e_ * elements, fused ? 1 : 2);
 }
 
 void BlockBuilder::backward(const ResidualOp& residual, std::string_view name, OpList& ops) {
   const double elements = T_sp_ * h_;
-  memory(ops, "residual_gradient", Pass::backward_input, 3 * e_ * elements);   // autograd sums the two branches
+  memory(ops, "residual_gradient", Pass::backward_input, 3 * e_ * elements);  // autograd sums the two branches
   if (residual.dropout > 0) memory(ops, name, Pass::backward_input, (2 * e_ + 1) * elements);
 }
 
@@ -405,7 +415,8 @@ void BlockBuilder::backward(const EmbeddingOp& embedding, std::string_view name,
   }
   if (embedding.positions > 0) memory(ops, "position_embedding", Pass::backward_weight, 2 * e_ * T_sp_ * h_);
   if (s_.sequence_parallel) {
-    blocking(ops, "all_gather_embedding_gradient", Pass::backward_input, CollectiveKind::all_gather, e_ * T_ * h_, false);
+    blocking(ops, "all_gather_embedding_gradient", Pass::backward_input, CollectiveKind::all_gather, e_ * T_ * h_,
+             false);
   }
   // Scatter-add of T rows into a dense gradient that is first cleared, then added to the accumulated one:
   // clear 2 + read 2 + read and write the fp32 sum 8 bytes a weight (Megatron-LM distributed_data_parallel.py).
@@ -420,7 +431,8 @@ void BlockBuilder::backward(const LmHeadOp& head, std::string_view name, OpList&
 
 void BlockBuilder::backward(const CrossEntropyOp& loss, std::string_view name, OpList& ops) {
   const double logits = T_ * static_cast<double>(loss.vocab) / t_;
-  memory(ops, name, Pass::backward_input, framework_.cross_entropy_bytes * (1 - cross_entropy_forward_share) * logits, 2);
+  memory(ops, name, Pass::backward_input, framework_.cross_entropy_bytes * (1 - cross_entropy_forward_share) * logits,
+         2);
 }
 
 // --- memory -----------------------------------------------------------------------------------------------------
@@ -431,17 +443,17 @@ namespace {
 struct SavedBytes {
   double h, e, T, T_sp, t;
   const Sharding& s;
-  double scores = 0;   ///< out: of these, the attention scores, which selective recomputation drops
+  double scores = 0;  ///< out: of these, the attention scores, which selective recomputation drops
 
-  double operator()(const NormOp&) const { return e * T_sp * h; }   // its input
+  double operator()(const NormOp&) const { return e * T_sp * h; }  // its input
   double operator()(const LinearOp& linear) const {
     if (linear.split == TensorSplit::row) return e * T * static_cast<double>(linear.in) / t;
     return linear.starts_region ? e * T_sp * static_cast<double>(linear.in) : 0;
   }
-  double operator()(const RotaryOp&) const { return 0; }            // rotated in place of q and k
+  double operator()(const RotaryOp&) const { return 0; }  // rotated in place of q and k
   double operator()(const CoreAttentionOp& attention) {
     const double qkv = e * T * static_cast<double>((attention.heads + 2 * attention.kv_heads) * attention.head_dim) / t;
-    if (s.flash_attention) return qkv + 4 * T * static_cast<double>(attention.heads) / t;   // log-sum-exp
+    if (s.flash_attention) return qkv + 4 * T * static_cast<double>(attention.heads) / t;  // log-sum-exp
     const double elements = score_elements(attention, s);
     // softmax output; with dropout its mask and its output as well (5 bytes a score, Korthikanti's "5 a s / h")
     scores = attention.dropout > 0 ? (2 * e + 1) * elements : e * elements;
@@ -451,9 +463,9 @@ struct SavedBytes {
     const bool gated = activation.kind == Activation::swiglu || activation.kind == Activation::geglu;
     return (gated ? 2 : 1) * e * T * static_cast<double>(activation.width) / t;
   }
-  double operator()(const ResidualOp& residual) const { return residual.dropout > 0 ? T_sp * h : 0; }   // mask
+  double operator()(const ResidualOp& residual) const { return residual.dropout > 0 ? T_sp * h : 0; }  // mask
   double operator()(const EmbeddingOp& embedding) const {
-    return 8 * T + (embedding.dropout > 0 ? T_sp * h : 0) + (embedding.norm ? e * T_sp * h : 0);   // token ids, mask
+    return 8 * T + (embedding.dropout > 0 ? T_sp * h : 0) + (embedding.norm ? e * T_sp * h : 0);  // token ids, mask
   }
   double operator()(const LmHeadOp&) const { return e * T_sp * h; }
   double operator()(const CrossEntropyOp& loss) const {
@@ -520,7 +532,7 @@ void BlockBuilder::account_memory(LocalBlock& local) const {
       break;
     }
     case Recompute::full:
-      local.saved = Bytes(e_ * T_sp_ * h_);   // the block's input
+      local.saved = Bytes(e_ * T_sp_ * h_);  // the block's input
       local.working = Bytes(bytes);
       break;
   }

@@ -56,8 +56,8 @@ class BlockBuilder {
 
   void quantise(OpList& ops, Pass pass, double tensor_elements, double weight_elements);
   void weight_gradient(OpList& ops, std::string_view name, double rows, double columns);
-  void linear_backward(OpList& ops, std::string_view name, double in, const std::vector<double>& outs, TensorSplit split,
-                       bool bias, bool starts_region);
+  void linear_backward(OpList& ops, std::string_view name, double in, const std::vector<double>& outs,
+                       TensorSplit split, bool bias, bool starts_region);
   std::vector<double> local_outputs(const LinearOp& linear) const;
   Precision linear_precision() const { return s_.precision; }
   Precision wide_precision() const { return s_.precision == Precision::fp8 ? Precision::bf16 : s_.precision; }
@@ -67,11 +67,11 @@ class BlockBuilder {
   const Sharding& s_;
   const Framework& framework_;
   const bool recomputed_;
-  const double t_;      ///< tensor-parallel ranks
-  const double T_;      ///< tokens inside a region
-  const double T_sp_;   ///< tokens stored outside
-  const double e_;      ///< bytes of an activation
-  int pending_ = -1;    ///< op of the other lane that the next op of a lane waits for
+  const double t_;     ///< tensor-parallel ranks
+  const double T_;     ///< tokens inside a region
+  const double T_sp_;  ///< tokens stored outside
+  const double e_;     ///< bytes of an activation
+  int pending_ = -1;   ///< op of the other lane that the next op of a lane waits for
 };
 
 }  // namespace stepcast

@@ -14,19 +14,19 @@ namespace stepcast {
 
 /// What the local shapes of a rank depend on; every choice is made (see resolve() in predict.cpp).
 struct Sharding {
-  double tokens = 0;              ///< T = b s / c: tokens that a rank sees inside a tensor-parallel region
-  double sequences = 0;           ///< b
-  double sequence_length = 0;     ///< s
-  int tensor = 1;                 ///< t
-  int context = 1;                ///< c
+  double tokens = 0;           ///< T = b s / c: tokens that a rank sees inside a tensor-parallel region
+  double sequences = 0;        ///< b
+  double sequence_length = 0;  ///< s
+  int tensor = 1;              ///< t
+  int context = 1;             ///< c
   bool sequence_parallel = false;
   Precision precision = Precision::bf16;
-  double element = 2;             ///< bytes of an activation
+  double element = 2;  ///< bytes of an activation
   Recompute recompute = Recompute::none;
   bool flash_attention = false;
   std::string_view attention_kernel;
-  double microbatches = 1;        ///< of one step: what happens once a step is spread over them
-  double tp_exposed = 1;          ///< share of a blocking tensor-parallel collective left visible (1: no overlap)
+  double microbatches = 1;  ///< of one step: what happens once a step is spread over them
+  double tp_exposed = 1;    ///< share of a blocking tensor-parallel collective left visible (1: no overlap)
   const Framework* framework = nullptr;
 
   /// Tokens that a rank stores outside tensor-parallel regions: T / t with sequence parallelism.

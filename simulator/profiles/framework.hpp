@@ -14,9 +14,9 @@ enum class LaunchMode { eager, cuda_graph, compiled };
 
 /// How pipeline neighbours exchange tensors.
 enum class PipelineExchange {
-  blocking,            ///< batched isend/irecv, compute waits for all of it and the host synchronises
-  blocking_per_pair,   ///< interleaved Megatron of 2021-22: one batch after each forward-backward pair
-  overlapped           ///< asynchronous: compute waits only for the tensor that it needs
+  blocking,           ///< batched isend/irecv, compute waits for all of it and the host synchronises
+  blocking_per_pair,  ///< interleaved Megatron of 2021-22: one batch after each forward-backward pair
+  overlapped          ///< asynchronous: compute waits only for the tensor that it needs
 };
 
 struct Framework {
@@ -24,60 +24,61 @@ struct Framework {
   std::string description;
 
   // Kernels.
-  Sourced<std::string> attention_kernel;      ///< flash1 | flash2 | flash3 | cudnn | unfused: what `flash_attention: true` (or unsaid) means
-  Sourced<bool> flash_attention;              ///< when the run does not say
-  Sourced<bool> fused_softmax;                ///< scale + mask + softmax in one kernel (unfused attention only)
-  Sourced<bool> skips_causal_blocks;          ///< fused attention does not execute the masked half
-  Sourced<bool> fused_bias_activation;        ///< bias + GELU / gate in one kernel
-  Sourced<bool> fused_bias_dropout_add;       ///< bias + dropout + residual in one kernel
-  Sourced<double> norm_forward_bytes;         ///< bytes moved per element of the hidden state, one normalisation
+  Sourced<std::string>
+      attention_kernel;  ///< flash1 | flash2 | flash3 | cudnn | unfused: what `flash_attention: true` (or unsaid) means
+  Sourced<bool> flash_attention;         ///< when the run does not say
+  Sourced<bool> fused_softmax;           ///< scale + mask + softmax in one kernel (unfused attention only)
+  Sourced<bool> skips_causal_blocks;     ///< fused attention does not execute the masked half
+  Sourced<bool> fused_bias_activation;   ///< bias + GELU / gate in one kernel
+  Sourced<bool> fused_bias_dropout_add;  ///< bias + dropout + residual in one kernel
+  Sourced<double> norm_forward_bytes;    ///< bytes moved per element of the hidden state, one normalisation
   Sourced<double> norm_backward_bytes;
-  Sourced<bool> fused_rotary;                 ///< one kernel
-  Sourced<bool> separate_qkv;                 ///< three GEMMs for query, key, value
-  Sourced<bool> separate_gate;                ///< two GEMMs for the gate and up projections
-  Sourced<bool> gradient_accumulation_fusion; ///< weight-gradient GEMMs add into the fp32 gradient themselves
-  Sourced<double> cross_entropy_bytes;        ///< bytes moved per logit, forward and backward together
-  Sourced<double> cross_entropy_memory;       ///< bytes alive per logit at the peak
+  Sourced<bool> fused_rotary;                  ///< one kernel
+  Sourced<bool> separate_qkv;                  ///< three GEMMs for query, key, value
+  Sourced<bool> separate_gate;                 ///< two GEMMs for the gate and up projections
+  Sourced<bool> gradient_accumulation_fusion;  ///< weight-gradient GEMMs add into the fp32 gradient themselves
+  Sourced<double> cross_entropy_bytes;         ///< bytes moved per logit, forward and backward together
+  Sourced<double> cross_entropy_memory;        ///< bytes alive per logit at the peak
 
-  Sourced<double> dropout;                    ///< when the model does not say
+  Sourced<double> dropout;  ///< when the model does not say
 
   // Precision of the data-parallel reduction when the plan does not say: fp32 | bf16 | fp16 | parameter.
   Sourced<std::string> grad_reduce_dtype;
-  Sourced<std::string> gradient_dtype;        ///< of the accumulated gradient: fp32 | parameter
+  Sourced<std::string> gradient_dtype;  ///< of the accumulated gradient: fp32 | parameter
 
   // Overlap, when the run does not say.
   Sourced<bool> overlap_grad_reduce;
   Sourced<bool> overlap_param_gather;
   Sourced<bool> overlap_tp;
-  Sourced<bool> overlap_p2p;                  ///< interleaved schedules only; without virtual stages p2p blocks
-  Sourced<double> tp_overlap_exposed;         ///< share of a blocking tensor-parallel collective that overlap leaves exposed
-  Sourced<double> p2p_overlap_exposed;        ///< share of a pipeline transfer that overlap leaves exposed
-  Sourced<bool> overlap_tp_backward;          ///< input-gradient collectives run under the weight-gradient GEMM
+  Sourced<bool> overlap_p2p;            ///< interleaved schedules only; without virtual stages p2p blocks
+  Sourced<double> tp_overlap_exposed;   ///< share of a blocking tensor-parallel collective that overlap leaves exposed
+  Sourced<double> p2p_overlap_exposed;  ///< share of a pipeline transfer that overlap leaves exposed
+  Sourced<bool> overlap_tp_backward;    ///< input-gradient collectives run under the weight-gradient GEMM
 
   // Pipeline exchange.
-  Sourced<bool> p2p_scatter_gather;           ///< each tensor-parallel rank sends 1/t over the NIC, NVLink all-gathers it
-  Sourced<bool> p2p_blocking_interleaved;     ///< the interleaved schedule blocks on each forward-backward pair's exchange
-  Sourced<Seconds> p2p_sync;                  ///< host synchronisation and launch ramp of one blocking exchange
+  Sourced<bool> p2p_scatter_gather;        ///< each tensor-parallel rank sends 1/t over the NIC, NVLink all-gathers it
+  Sourced<bool> p2p_blocking_interleaved;  ///< the interleaved schedule blocks on each forward-backward pair's exchange
+  Sourced<Seconds> p2p_sync;               ///< host synchronisation and launch ramp of one blocking exchange
 
   // Host.
   Sourced<LaunchMode> launch_mode;
-  Sourced<Seconds> host_time_per_layer_forward;   ///< CPU time to launch one layer's forward, eager
+  Sourced<Seconds> host_time_per_layer_forward;  ///< CPU time to launch one layer's forward, eager
   Sourced<Seconds> host_time_per_layer_backward;
-  Sourced<Seconds> host_time_per_step;            ///< optimizer, logging, data loader, Python between steps, not overlapped
+  Sourced<Seconds> host_time_per_step;  ///< optimizer, logging, data loader, Python between steps, not overlapped
 
   // Recompute and padding.
-  Sourced<bool> recompute_stops_early;        ///< non-reentrant checkpoint: the block's last GEMM is not run again
-  Sourced<int> vocab_multiple;                ///< vocabulary padded to this multiple ...
-  Sourced<bool> vocab_multiple_times_tp;      ///< ... times tensor_parallel
+  Sourced<bool> recompute_stops_early;    ///< non-reentrant checkpoint: the block's last GEMM is not run again
+  Sourced<int> vocab_multiple;            ///< vocabulary padded to this multiple ...
+  Sourced<bool> vocab_multiple_times_tp;  ///< ... times tensor_parallel
 
   // Optimizer and memory.
-  Sourced<int> sharding_nics;                 ///< NICs of a node, at most, that gathers of sharded parameters keep busy
-  Sourced<double> optimizer_bytes;            ///< bytes moved per parameter by one Adam step, everything fused in it
-  Sourced<double> gradient_clip_bytes;        ///< bytes moved per parameter by norm and clipping
-  Sourced<double> gradient_clear_bytes;       ///< bytes written per parameter to clear the gradients
-  Sourced<double> gradient_scale_bytes;       ///< bytes moved per parameter to scale gradients before the reduction
-  Sourced<Bytes> communicator_memory;         ///< buffers of one NCCL communicator
-  Sourced<double> fragmentation;              ///< reserved / allocated
+  Sourced<int> sharding_nics;            ///< NICs of a node, at most, that gathers of sharded parameters keep busy
+  Sourced<double> optimizer_bytes;       ///< bytes moved per parameter by one Adam step, everything fused in it
+  Sourced<double> gradient_clip_bytes;   ///< bytes moved per parameter by norm and clipping
+  Sourced<double> gradient_clear_bytes;  ///< bytes written per parameter to clear the gradients
+  Sourced<double> gradient_scale_bytes;  ///< bytes moved per parameter to scale gradients before the reduction
+  Sourced<Bytes> communicator_memory;    ///< buffers of one NCCL communicator
+  Sourced<double> fragmentation;         ///< reserved / allocated
 };
 
 }  // namespace stepcast

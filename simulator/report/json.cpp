@@ -1,5 +1,4 @@
 #include "simulator/report/json_tree.hpp"
-
 #include "simulator/report/operator_text.hpp"
 
 namespace stepcast {

@@ -7,12 +7,13 @@
 namespace stepcast {
 namespace {
 
-constexpr double margin = 3;         // between a label and anything else
-constexpr double grid = 7;           // of the places that are tried
-constexpr double beside = 14;        // nearer than this a label needs no line
+constexpr double margin = 3;   // between a label and anything else
+constexpr double grid = 7;     // of the places that are tried
+constexpr double beside = 14;  // nearer than this a label needs no line
 
 bool overlap(const PlotBox& a, const PlotBox& b) {
-  return a.left < b.right + margin && b.left < a.right + margin && a.top < b.bottom + margin && b.top < a.bottom + margin;
+  return a.left < b.right + margin && b.left < a.right + margin && a.top < b.bottom + margin &&
+         b.top < a.bottom + margin;
 }
 
 PlotPoint nearest(const PlotBox& box, PlotPoint p) {
@@ -39,7 +40,8 @@ bool crosses(PlotPoint a, PlotPoint b, const PlotBox& box) {
 }  // namespace
 
 bool LabelPlacement::is_free(const PlotBox& box) const {
-  if (box.left < frame_.left || box.right > frame_.right || box.top < frame_.top || box.bottom > frame_.bottom) return false;
+  if (box.left < frame_.left || box.right > frame_.right || box.top < frame_.top || box.bottom > frame_.bottom)
+    return false;
   for (const PlotBox& other : boxes_)
     if (overlap(box, other)) return false;
   for (const PlotDisc& disc : discs_)
@@ -67,7 +69,8 @@ std::optional<PlacedLabel> LabelPlacement::place(const PlotDisc& disc, double wi
       const double gap = distance(end, disc.centre) - disc.radius;
       if (gap < margin || (best && gap >= shortest) || !is_free(box)) continue;
       const double share = disc.radius / (disc.radius + gap);
-      const PlotPoint edge{disc.centre.x + (end.x - disc.centre.x) * share, disc.centre.y + (end.y - disc.centre.y) * share};
+      const PlotPoint edge{disc.centre.x + (end.x - disc.centre.x) * share,
+                           disc.centre.y + (end.y - disc.centre.y) * share};
       if (gap > beside && !is_free(Segment{edge, end})) continue;
       best = PlacedLabel{box, gap > beside ? std::optional(end) : std::nullopt};
       shortest = gap;

@@ -6,7 +6,7 @@
 namespace stepcast {
 namespace {
 
-constexpr double element_bytes = 4;   // float, nccl-tests' default
+constexpr double element_bytes = 4;  // float, nccl-tests' default
 
 double GBps(BytesPerSecond rate) { return rate.si() / 1e9; }
 BytesPerSecond algorithm_bandwidth(const CollectiveLine& line) {
@@ -30,9 +30,9 @@ std::string nccl_table_text(const CollectiveTable& table) {
   header("(B)", "(elements)", "", "", "", "(us)", "(GB/s)", "(GB/s)");
   double sum = 0;
   for (const CollectiveLine& line : table.lines) {
-    text += fmt::format(form, fmt::format("{:.0f}", line.size.si()), fmt::format("{:.0f}", line.size.si() / element_bytes),
-                        "float", line.algorithm, line.protocol, time_text(line.time / 1.0_us),
-                        fmt::format("{:.2f}", GBps(algorithm_bandwidth(line))),
+    text += fmt::format(form, fmt::format("{:.0f}", line.size.si()),
+                        fmt::format("{:.0f}", line.size.si() / element_bytes), "float", line.algorithm, line.protocol,
+                        time_text(line.time / 1.0_us), fmt::format("{:.2f}", GBps(algorithm_bandwidth(line))),
                         fmt::format("{:.2f}", GBps(line.bus_bandwidth)));
     sum += GBps(line.bus_bandwidth);
   }

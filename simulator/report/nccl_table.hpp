@@ -11,15 +11,15 @@ namespace stepcast {
 
 /// One line: a collective of one size.
 struct CollectiveLine {
-  Bytes size;                     ///< nccl-tests' convention
+  Bytes size;  ///< nccl-tests' convention
   std::string algorithm, protocol;
   Seconds time;
   BytesPerSecond bus_bandwidth;
 };
 
 struct CollectiveTable {
-  std::string operation;          ///< "all_reduce"
-  std::string where;              ///< "16 ranks on 2 nodes of dgx-h100, ndr400x8"
+  std::string operation;  ///< "all_reduce"
+  std::string where;      ///< "16 ranks on 2 nodes of dgx-h100, ndr400x8"
   std::vector<CollectiveLine> lines;
 };
 

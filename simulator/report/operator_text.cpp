@@ -24,7 +24,8 @@ std::string reaches_text(const OperatorTime& op) {
 
 std::optional<double> share_of_roof(const OperatorTime& op, BytesPerSecond hbm) {
   if (!(op.each > Seconds{}) || op.bound == "network") return std::nullopt;
-  if (counts_flops(op)) return op.peak > FlopsPerSecond{} ? std::optional(Flops(op.flops) / op.each / op.peak) : std::nullopt;
+  if (counts_flops(op))
+    return op.peak > FlopsPerSecond{} ? std::optional(Flops(op.flops) / op.each / op.peak) : std::nullopt;
   return hbm > BytesPerSecond{} && op.bytes > Bytes{} ? std::optional(op.bytes / op.each / hbm) : std::nullopt;
 }
 

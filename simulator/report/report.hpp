@@ -38,16 +38,16 @@ struct StageReport {
 /// One line of the account of a rank's compute time: an operator, summed over the step.
 struct OperatorTime {
   std::string block;  ///< embedding | layer | head | step; "layer 2": of the second kind
-  int stage = 0;      ///< the pipeline stage that it is reckoned for: embedding and head have their own, layers the busiest
-  std::string name;   ///< "linear_fc1"
-  std::string pass;   ///< forward | recompute | backward_input | backward_weight | step
-  std::string shape;  ///< "m=2048 n=6144 k=12288"
-  std::string bound;  ///< tensor cores | HBM | launch | network
-  std::string basis;  ///< how its time was obtained
-  double count = 0;   ///< executions in a step on that rank
-  Seconds each;       ///< with the gap to the next kernel
-  double flops = 0;   ///< of one execution, in matrix units
-  Bytes bytes;        ///< of one execution: HBM traffic, or payload of a collective
+  int stage = 0;  ///< the pipeline stage that it is reckoned for: embedding and head have their own, layers the busiest
+  std::string name;     ///< "linear_fc1"
+  std::string pass;     ///< forward | recompute | backward_input | backward_weight | step
+  std::string shape;    ///< "m=2048 n=6144 k=12288"
+  std::string bound;    ///< tensor cores | HBM | launch | network
+  std::string basis;    ///< how its time was obtained
+  double count = 0;     ///< executions in a step on that rank
+  Seconds each;         ///< with the gap to the next kernel
+  double flops = 0;     ///< of one execution, in matrix units
+  Bytes bytes;          ///< of one execution: HBM traffic, or payload of a collective
   FlopsPerSecond peak;  ///< of the matrix units in its precision; zero: it uses none
 
   Seconds total() const { return each * count; }

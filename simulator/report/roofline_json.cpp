@@ -31,7 +31,8 @@ std::string roofline_json(const Report& report, const ReportStyle&) {
                {"time_by_bound_s", Json::object()},
                {"leans_on", report.leans_on},
                {"operators", Json::array()}};
-  for (const auto& [bound, time] : time_by_bound(report, report.busiest_stage)) tree["time_by_bound_s"][bound] = time.si();
+  for (const auto& [bound, time] : time_by_bound(report, report.busiest_stage))
+    tree["time_by_bound_s"][bound] = time.si();
   for (const RooflineBlock& block : roofline_blocks(report))
     for (const RooflinePass& pass : block.passes)
       for (const OperatorTime* op : pass.operators) tree["operators"].push_back(operator_tree(*op, report));

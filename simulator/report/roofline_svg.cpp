@@ -17,10 +17,10 @@ namespace {
 constexpr double page_w = 1120, page_h = 860;
 constexpr PlotBox frame{86, 104, 850, 574};
 constexpr double lists_top = 652;
-constexpr std::size_t listed = 6;           // operators of each list below the plot
-constexpr double smallest_labelled = 0.008; // share of the step
+constexpr std::size_t listed = 6;            // operators of each list below the plot
+constexpr double smallest_labelled = 0.008;  // share of the step
 constexpr double smallest_drawn = 1e-5;
-constexpr double glyph = 6.1;               // mean advance of a 12 px letter
+constexpr double glyph = 6.1;  // mean advance of a 12 px letter
 
 constexpr const char* ink = "#1f2933";
 constexpr const char* faint_ink = "#7b8794";
@@ -65,13 +65,15 @@ struct TextStyle {
 };
 
 std::string text_at(double x, double y, const std::string& text, const TextStyle& style = {}) {
-  return fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" font-size=\"{}\" fill=\"{}\" text-anchor=\"{}\" font-weight=\"{}\">{}</text>\n",
-                     x, y, style.size, style.colour, style.anchor, style.weight, escaped(text));
+  return fmt::format(
+      "<text x=\"{:.1f}\" y=\"{:.1f}\" font-size=\"{}\" fill=\"{}\" text-anchor=\"{}\" font-weight=\"{}\">{}</text>\n",
+      x, y, style.size, style.colour, style.anchor, style.weight, escaped(text));
 }
 
 std::string line(PlotPoint a, PlotPoint b, const char* colour, double width, const char* more = "") {
-  return fmt::format("<line x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\" stroke=\"{}\" stroke-width=\"{}\" {}/>\n", a.x,
-                     a.y, b.x, b.y, colour, width, more);
+  return fmt::format(
+      "<line x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\" stroke=\"{}\" stroke-width=\"{}\" {}/>\n", a.x,
+      a.y, b.x, b.y, colour, width, more);
 }
 
 // --- axes ---------------------------------------------------------------------------------------------------------
@@ -107,7 +109,8 @@ Axes axes_of(const Report& r, const std::vector<const OperatorTime*>& points) {
     least_y = std::min(least_y, rate_of(*op)), most_y = std::max(most_y, rate_of(*op));
   }
   for (const Roofs::MatrixUnits& units : r.roofs.matrix) most_y = std::max(most_y, units.peak.si());
-  return {{least_x / 1.6, most_x * 1.8, frame.left, frame.right}, {least_y / 1.5, most_y * 1.9, frame.bottom, frame.top}};
+  return {{least_x / 1.6, most_x * 1.8, frame.left, frame.right},
+          {least_y / 1.5, most_y * 1.9, frame.bottom, frame.top}};
 }
 
 /// 1, 2 and 5 of every decade inside an axis.
@@ -131,12 +134,13 @@ std::string grid(const Axes& axes) {
     svg += line({frame.left, y}, {frame.right, y}, "#e4e7eb", 1);
     svg += text_at(frame.left - 8, y + 4, number_text(tick / 1e12), {12, faint_ink, "end"});
   }
-  svg += text_at((frame.left + frame.right) / 2, frame.bottom + 40, "arithmetic intensity: FLOP per byte of HBM traffic",
-                 {13, ink, "middle"});
+  svg += text_at((frame.left + frame.right) / 2, frame.bottom + 40,
+                 "arithmetic intensity: FLOP per byte of HBM traffic", {13, ink, "middle"});
   const double middle = (frame.top + frame.bottom) / 2;
-  return svg + fmt::format("<text transform=\"translate(30 {:.1f}) rotate(-90)\" font-size=\"13\" fill=\"{}\" "
-                           "text-anchor=\"middle\">TFLOP/s of one GPU</text>\n",
-                           middle, ink);
+  return svg + fmt::format(
+                   "<text transform=\"translate(30 {:.1f}) rotate(-90)\" font-size=\"13\" fill=\"{}\" "
+                   "text-anchor=\"middle\">TFLOP/s of one GPU</text>\n",
+                   middle, ink);
 }
 
 // --- roofs --------------------------------------------------------------------------------------------------------
@@ -153,8 +157,8 @@ std::string drawn_roofs(const Report& r, const Axes& axes) {
   const Roofs& roofs = r.roofs;
   std::string svg;
   const std::string top = roof_path(axes, roofs.matrix.front().peak.si(), roofs.hbm.si());
-  svg += fmt::format("<path d=\"{} L{} {} L{} {} Z\" fill=\"#f0f4f8\" stroke=\"none\"/>\n", top, frame.right, frame.bottom,
-                     frame.left, frame.bottom);
+  svg += fmt::format("<path d=\"{} L{} {} L{} {} Z\" fill=\"#f0f4f8\" stroke=\"none\"/>\n", top, frame.right,
+                     frame.bottom, frame.left, frame.bottom);
   svg += grid(axes);
   for (const Roofs::MatrixUnits& units : roofs.matrix) {
     svg += fmt::format("<path d=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"2.5\" stroke-linejoin=\"round\"/>\n",
@@ -184,24 +188,24 @@ std::string roof_names(const Report& r, const Axes& axes) {
   const double start = std::max(axes.x.low, axes.y.low / bandwidth);
   const PlotPoint a = axes.at(start, start * bandwidth), b = axes.at(peak / bandwidth, peak);
   const double angle = std::atan2(b.y - a.y, b.x - a.x) * 180 / M_PI;
-  return svg + fmt::format("<text transform=\"translate({:.1f} {:.1f}) rotate({:.1f})\" font-size=\"13\" font-weight=\"bold\" "
-                           "fill=\"{}\" text-anchor=\"middle\">HBM {}</text>\n",
-                           (a.x + b.x) / 2 - 7, (a.y + b.y) / 2 - 7, angle, ink, to_text(roofs.hbm));
+  return svg + fmt::format(
+                   "<text transform=\"translate({:.1f} {:.1f}) rotate({:.1f})\" font-size=\"13\" font-weight=\"bold\" "
+                   "fill=\"{}\" text-anchor=\"middle\">HBM {}</text>\n",
+                   (a.x + b.x) / 2 - 7, (a.y + b.y) / 2 - 7, angle, ink, to_text(roofs.hbm));
 }
 
 // --- points -------------------------------------------------------------------------------------------------------
 
 double radius_of(double share) { return std::max(3.0, 62 * std::sqrt(share)); }
 
-std::string name_of(const OperatorTime& op) {
-  return op.name + " " + pass_text(op.pass);
-}
+std::string name_of(const OperatorTime& op) { return op.name + " " + pass_text(op.pass); }
 
 std::string disc(const OperatorTime& op, const Report& r, PlotPoint at) {
-  return fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"{:.1f}\" fill=\"{}\" fill-opacity=\"0.72\" stroke=\"#ffffff\" "
-                     "stroke-width=\"1.2\"><title>{}: {}, {} FLOP/byte, {} of the step, {}</title></circle>\n",
-                     at.x, at.y, radius_of(op.total() / r.step_time), colour_of(op.pass), escaped(name_of(op)),
-                     reaches_text(op), number_text(op.intensity()), percent_text(op.total() / r.step_time), op.bound);
+  return fmt::format(
+      "<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"{:.1f}\" fill=\"{}\" fill-opacity=\"0.72\" stroke=\"#ffffff\" "
+      "stroke-width=\"1.2\"><title>{}: {}, {} FLOP/byte, {} of the step, {}</title></circle>\n",
+      at.x, at.y, radius_of(op.total() / r.step_time), colour_of(op.pass), escaped(name_of(op)), reaches_text(op),
+      number_text(op.intensity()), percent_text(op.total() / r.step_time), op.bound);
 }
 
 std::string label(const OperatorTime& op, const Report& r, const PlotDisc& at, LabelPlacement& placement) {
@@ -210,13 +214,14 @@ std::string label(const OperatorTime& op, const Report& r, const PlotDisc& at, L
   if (!placed) return "";
   std::string svg;
   if (placed->leader) svg += line(at.centre, *placed->leader, "#9aa5b1", 1);
-  return svg + fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" font-size=\"12\" fill=\"{}\" stroke=\"#ffffff\" stroke-width=\"3\" "
-                           "stroke-linejoin=\"round\" paint-order=\"stroke\">{}</text>\n",
-                           placed->box.left, placed->box.bottom - 3, ink, escaped(text));
+  return svg + fmt::format(
+                   "<text x=\"{:.1f}\" y=\"{:.1f}\" font-size=\"12\" fill=\"{}\" stroke=\"#ffffff\" stroke-width=\"3\" "
+                   "stroke-linejoin=\"round\" paint-order=\"stroke\">{}</text>\n",
+                   placed->box.left, placed->box.bottom - 3, ink, escaped(text));
 }
 
 std::string points(const Report& r, const Axes& axes) {
-  const std::vector<const OperatorTime*> operators = plotted(r);   // largest first: small discs lie on top
+  const std::vector<const OperatorTime*> operators = plotted(r);  // largest first: small discs lie on top
   std::vector<PlotDisc> discs;
   for (const OperatorTime* op : operators)
     discs.push_back({axes.at(op->intensity(), rate_of(*op)), radius_of(op->total() / r.step_time)});
@@ -247,8 +252,8 @@ std::string legend(const Report& r) {
   double left = x;
   for (double share : {0.01, 0.03, 0.1}) {
     const double radius = radius_of(share);
-    svg += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"{:.1f}\" fill=\"none\" stroke=\"{}\"/>\n", left + radius, y + 30,
-                       radius, faint_ink);
+    svg += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"{:.1f}\" fill=\"none\" stroke=\"{}\"/>\n",
+                       left + radius, y + 30, radius, faint_ink);
     svg += text_at(left + radius, y + 68, fmt::format("{:.0f}%", 100 * share), {12, faint_ink, "middle"});
     left += 2 * radius + 22;
   }
@@ -269,8 +274,9 @@ std::string bars(const Report& r, double x, const std::string& title, bool netwo
     const double share = op->total() / r.step_time;
     const double width = std::max(1.0, 120 * share / longest);
     svg += text_at(x, y, shortened(name_of(*op), 34), {12, ink});
-    svg += fmt::format("<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"12\" rx=\"2\" fill=\"{}\" fill-opacity=\"0.8\"/>\n",
-                       x + 218, y - 10, width, colour_of(op->pass));
+    svg += fmt::format(
+        "<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"12\" rx=\"2\" fill=\"{}\" fill-opacity=\"0.8\"/>\n",
+        x + 218, y - 10, width, colour_of(op->pass));
     const auto roof = share_of_roof(*op, r.roofs.hbm);
     svg += text_at(x + 224 + width, y,
                    percent_text(share) + "  " + reaches_text(*op) + (roof ? fmt::format(", {:.0f}%", 100 * *roof) : ""),
@@ -282,14 +288,16 @@ std::string bars(const Report& r, double x, const std::string& title, bool netwo
 std::string heading(const Report& r) {
   return text_at(frame.left, 40, shortened(r.scenario, 90), {20, ink, "start", "bold"}) +
          text_at(frame.left, 64, shortened(fmt::format("{}; {}", r.model_name, r.cluster_text), 130), {13, faint_ink}) +
-         text_at(frame.left, 84, shortened(fmt::format("{}; step {}", r.plan_text, to_text(r.step_time)), 150), {12, faint_ink});
+         text_at(frame.left, 84, shortened(fmt::format("{}; step {}", r.plan_text, to_text(r.step_time)), 150),
+                 {12, faint_ink});
 }
 
 std::string document(const std::string& content) {
-  return fmt::format("<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0}\" height=\"{1}\" viewBox=\"0 0 {0} {1}\" "
-                     "font-family=\"Inter, 'Helvetica Neue', Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif\">\n"
-                     "<rect width=\"{0}\" height=\"{1}\" fill=\"#ffffff\"/>\n{2}</svg>\n",
-                     page_w, page_h, content);
+  return fmt::format(
+      "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0}\" height=\"{1}\" viewBox=\"0 0 {0} {1}\" "
+      "font-family=\"Inter, 'Helvetica Neue', Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif\">\n"
+      "<rect width=\"{0}\" height=\"{1}\" fill=\"#ffffff\"/>\n{2}</svg>\n",
+      page_w, page_h, content);
 }
 
 }  // namespace

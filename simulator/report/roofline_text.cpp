@@ -41,8 +41,8 @@ std::string roofs(const Report& r, const Paint& paint) {
 }
 
 std::string bounds(const Report& r, const Paint& paint) {
-  std::string page =
-      title(paint, fmt::format("What the operators of stage {} wait for (step {})", r.busiest_stage, to_text(r.step_time)));
+  std::string page = title(
+      paint, fmt::format("What the operators of stage {} wait for (step {})", r.busiest_stage, to_text(r.step_time)));
   for (const auto& [bound, time] : time_by_bound(r, r.busiest_stage)) {
     const double share = time / r.step_time;
     page += fmt::format("  {}{:>9}{:>8}  {}\n", padded(bound, 22), to_text(time), percent_text(share),
@@ -100,7 +100,7 @@ std::string work(const RooflineBlock& block) {
   for (const RooflinePass& pass : block.passes) {
     table.add_row({pass_text(pass.pass), "", "", "", ""});
     for (const OperatorTime* op : pass.operators)
-      table.add_row({shortened("  " + op->name, name_width), op->flops > 0 ? op->shape : "", 
+      table.add_row({shortened("  " + op->name, name_width), op->flops > 0 ? op->shape : "",
                      op->flops > 0 ? to_text(Flops(op->flops)) : "-", to_text(op->bytes), count_text(op->count)});
   }
   return indented(table.to_string());
@@ -108,9 +108,11 @@ std::string work(const RooflineBlock& block) {
 
 std::string notes(const Report& r) {
   std::string page = "\n";
-  page += wrapped("  - ", "step: share of the step time, of all executions on that stage; with the gap to the next kernel");
+  page +=
+      wrapped("  - ", "step: share of the step time, of all executions on that stage; with the gap to the next kernel");
   page += wrapped("  - ", "roof: what it reaches of the tensor cores' peak in its precision, or of HBM's bandwidth");
-  page += wrapped("  - ", "communication runs beside kernels where the framework overlaps it: its share is not all exposed");
+  page += wrapped("  - ",
+                  "communication runs beside kernels where the framework overlaps it: its share is not all exposed");
   if (!r.leans_on.empty()) page += wrapped("  - ", leans_on_text(r.leans_on));
   return page;
 }

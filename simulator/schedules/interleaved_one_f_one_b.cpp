@@ -67,7 +67,7 @@ std::vector<PassStep> order(const PipelineShape& shape, int stage) {
   steps.reserve(static_cast<std::size_t>(2 * total));
   for (std::int64_t k = 0; k < warmup; ++k) steps.push_back(forward(k, true));
   for (std::int64_t k = 0; k < total - warmup; ++k) {
-    steps.push_back(forward(k + warmup, false));   // a blocking framework exchanges once for the pair
+    steps.push_back(forward(k + warmup, false));  // a blocking framework exchanges once for the pair
     steps.push_back(backward(k));
   }
   for (std::int64_t k = total - warmup; k < total; ++k) steps.push_back(backward(k));
@@ -76,10 +76,10 @@ std::vector<PassStep> order(const PipelineShape& shape, int stage) {
 
 }  // namespace
 
-const Schedule interleaved_one_f_one_b{
-    "interleaved-1f1b", "1f1b over several model chunks a rank (Megatron-LM)", refuses, order,
-    [](const PipelineShape& shape, int stage) {
-      return std::min<std::int64_t>(warmup_passes(shape, stage) + 1, shape.microbatches * shape.chunks);
-    }};
+const Schedule interleaved_one_f_one_b{"interleaved-1f1b", "1f1b over several model chunks a rank (Megatron-LM)",
+                                       refuses, order, [](const PipelineShape& shape, int stage) {
+                                         return std::min<std::int64_t>(warmup_passes(shape, stage) + 1,
+                                                                       shape.microbatches * shape.chunks);
+                                       }};
 
 }  // namespace stepcast

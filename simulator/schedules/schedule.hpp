@@ -21,7 +21,7 @@ struct PassStep {
   PassKind kind = PassKind::forward;
   std::int32_t microbatch = 0;
   std::int32_t chunk = 0;
-  bool exchange_after = true;     ///< a framework whose exchange blocks talks to its neighbours after this pass
+  bool exchange_after = true;  ///< a framework whose exchange blocks talks to its neighbours after this pass
 
   bool operator==(const PassStep&) const = default;
 };

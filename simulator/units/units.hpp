@@ -74,8 +74,8 @@ using Hertz = Quantity<-1, 0, 0>;
 using Watts = Quantity<-1, 0, 0, 1>;
 
 inline namespace literals {
-#define STEPCAST_UNIT(suffix, type, scale)                                                                      \
-  constexpr type operator""_##suffix(long double v) { return type(static_cast<double>(v) * (scale)); }          \
+#define STEPCAST_UNIT(suffix, type, scale)                                                             \
+  constexpr type operator""_##suffix(long double v) { return type(static_cast<double>(v) * (scale)); } \
   constexpr type operator""_##suffix(unsigned long long v) { return type(static_cast<double>(v) * (scale)); }
 STEPCAST_UNIT(s, Seconds, 1.0)
 STEPCAST_UNIT(ms, Seconds, 1e-3)

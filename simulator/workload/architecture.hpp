@@ -17,9 +17,9 @@ struct MixtureOfExperts {
   std::int64_t top_k = 0;
   std::int64_t expert_ffn = 0;
   std::int64_t shared_experts = 0;
-  std::optional<std::int64_t> shared_ffn;   ///< total width of the shared experts
+  std::optional<std::int64_t> shared_ffn;  ///< total width of the shared experts
   std::int64_t moe_layers = 0;
-  std::optional<double> capacity_factor;    ///< absent: dropless
+  std::optional<double> capacity_factor;  ///< absent: dropless
 };
 
 /// Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434).
@@ -37,20 +37,20 @@ struct Architecture {
   std::int64_t layers = 0;
   std::int64_t hidden = 0;
   std::int64_t heads = 0;
-  std::int64_t kv_heads = 0;          ///< = heads: multi-head; fewer: grouped-query; 1: multi-query
+  std::int64_t kv_heads = 0;  ///< = heads: multi-head; fewer: grouped-query; 1: multi-query
   std::int64_t head_dim = 0;
-  std::optional<std::int64_t> ffn;    ///< per-gate width for gated activations; absent when every layer is routed
-  std::int64_t vocab = 0;             ///< as published; a framework's padding comes on top
-  std::int64_t max_positions = 0;     ///< rows of a learned position table; 0: the run's sequence length
+  std::optional<std::int64_t> ffn;  ///< per-gate width for gated activations; absent when every layer is routed
+  std::int64_t vocab = 0;           ///< as published; a framework's padding comes on top
+  std::int64_t max_positions = 0;   ///< rows of a learned position table; 0: the run's sequence length
   Activation activation = Activation::gelu;
   NormKind norm = NormKind::layernorm;
   Position position = Position::learned;
-  bool bias = true;                   ///< linear layers have biases
-  bool qkv_bias = false;              ///< query, key and value alone have biases (Qwen-2)
-  bool tied_embeddings = true;        ///< the LM head shares the input embedding
-  bool parallel_block = false;        ///< attention and MLP side by side, one norm
-  bool embedding_norm = false;        ///< a norm right after the embedding (BLOOM)
-  std::optional<double> dropout;      ///< 0: none; absent: not stated
+  bool bias = true;               ///< linear layers have biases
+  bool qkv_bias = false;          ///< query, key and value alone have biases (Qwen-2)
+  bool tied_embeddings = true;    ///< the LM head shares the input embedding
+  bool parallel_block = false;    ///< attention and MLP side by side, one norm
+  bool embedding_norm = false;    ///< a norm right after the embedding (BLOOM)
+  std::optional<double> dropout;  ///< 0: none; absent: not stated
   std::optional<std::int64_t> attention_window;
   std::optional<MixtureOfExperts> moe;
   std::optional<LatentAttention> mla;

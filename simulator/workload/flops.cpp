@@ -30,7 +30,7 @@ double palm(const FlopsInput& in) { return 6 * in.parameters + layers(in) * laye
 double megatron_full_attention(const FlopsInput& in) { return megatron(in, 1); }
 double megatron_causal(const FlopsInput& in) { return megatron(in, 0.5); }
 double megatron_full_recompute(const FlopsInput& in) {
-  return 4.0 / 3 * (megatron(in, 1) - logits(in)) + logits(in);   // the LM head is not computed again
+  return 4.0 / 3 * (megatron(in, 1) - logits(in)) + logits(in);  // the LM head is not computed again
 }
 double korthikanti_hfu(const FlopsInput& in) { return megatron(in, 2); }
 

@@ -14,17 +14,17 @@ namespace stepcast {
 /// What the formulas need.
 struct FlopsInput {
   const Architecture& model;
-  double parameters = 0;         ///< N, a tied embedding once
-  double vocab = 0;              ///< V, padded
-  double sequence_length = 0;    ///< s
+  double parameters = 0;       ///< N, a tied embedding once
+  double vocab = 0;            ///< V, padded
+  double sequence_length = 0;  ///< s
   bool full_recompute = false;
 };
 
 struct FlopsConvention {
   std::string_view name;
   std::string_view description;
-  double (*per_token)(const FlopsInput&);   ///< forward and backward
-  bool counts_recompute = false;            ///< a hardware (HFU) count, not a model (MFU) one
+  double (*per_token)(const FlopsInput&);  ///< forward and backward
+  bool counts_recompute = false;           ///< a hardware (HFU) count, not a model (MFU) one
 };
 
 std::span<const FlopsConvention> flops_conventions();

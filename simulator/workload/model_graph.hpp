@@ -27,8 +27,8 @@ struct LinearOp {
   bool bias = false;
   TensorSplit split = TensorSplit::column;
   std::vector<std::int64_t> parts;
-  bool starts_region = true;      ///< column: gathers its input (false: it shares its predecessor's, parallel block)
-  bool ends_region = true;        ///< row: reduces its output (false: summed with its successor's first)
+  bool starts_region = true;  ///< column: gathers its input (false: it shares its predecessor's, parallel block)
+  bool ends_region = true;    ///< row: reduces its output (false: summed with its successor's first)
 };
 
 struct RotaryOp {
@@ -37,14 +37,14 @@ struct RotaryOp {
 
 struct CoreAttentionOp {
   std::int64_t heads = 0, kv_heads = 0, head_dim = 0;
-  std::int64_t window = 0;        ///< 0: none
+  std::int64_t window = 0;  ///< 0: none
   bool alibi = false;
   double dropout = 0;
 };
 
 struct ActivationOp {
   Activation kind = Activation::gelu;
-  std::int64_t width = 0;         ///< f
+  std::int64_t width = 0;  ///< f
   bool bias = false;
 };
 
@@ -56,14 +56,14 @@ struct ResidualOp {
 
 struct EmbeddingOp {
   std::int64_t vocab = 0;
-  std::int64_t positions = 0;     ///< rows of a learned position table; 0: none
+  std::int64_t positions = 0;  ///< rows of a learned position table; 0: none
   bool norm = false;
   double dropout = 0;
 };
 
 struct LmHeadOp {
   std::int64_t vocab = 0;
-  bool tied = false;              ///< its weight is the embedding's
+  bool tied = false;  ///< its weight is the embedding's
 };
 
 struct CrossEntropyOp {
@@ -71,8 +71,9 @@ struct CrossEntropyOp {
 };
 
 struct ModelOp {
-  std::string_view name;          ///< static text
-  std::variant<NormOp, LinearOp, RotaryOp, CoreAttentionOp, ActivationOp, ResidualOp, EmbeddingOp, LmHeadOp, CrossEntropyOp>
+  std::string_view name;  ///< static text
+  std::variant<NormOp, LinearOp, RotaryOp, CoreAttentionOp, ActivationOp, ResidualOp, EmbeddingOp, LmHeadOp,
+               CrossEntropyOp>
       what;
 };
 
@@ -84,9 +85,9 @@ struct Block {
 struct ModelGraph {
   std::int64_t hidden = 0;
   Block embedding;
-  std::vector<Block> kinds;       ///< distinct transformer layers
-  std::vector<int> layer_kinds;   ///< kind of each layer, in model order
-  Block head;                     ///< final norm, LM head, loss
+  std::vector<Block> kinds;      ///< distinct transformer layers
+  std::vector<int> layer_kinds;  ///< kind of each layer, in model order
+  Block head;                    ///< final norm, LM head, loss
 };
 
 /// Trainable parameters of an operator, of a block, of the model (a tied LM head counts once).

@@ -27,17 +27,17 @@ struct Gemm {
   double batch = 1;
   Precision precision = Precision::bf16;
   Layout layout = Layout::tn;
-  bool accumulate_fp32 = false;   ///< adds into an fp32 output (Megatron's fused gradient accumulation)
+  bool accumulate_fp32 = false;  ///< adds into an fp32 output (Megatron's fused gradient accumulation)
 
   Flops flops() const { return Flops(2 * m * n * k * batch); }
   Bytes operand_bytes() const { return Bytes(batch * (m * k + k * n) * element_bytes(precision)); }
-  Bytes output_bytes() const;     ///< what is read and written of the output
+  Bytes output_bytes() const;  ///< what is read and written of the output
 };
 
 /// One launch that multiplies for every local expert: [m, k] x [k, n] each, m the expert's tokens (their mean).
 struct GroupedGemm {
   double experts = 1;
-  double m = 0, n = 0, k = 0;     ///< of one expert
+  double m = 0, n = 0, k = 0;  ///< of one expert
   Precision precision = Precision::bf16;
   Layout layout = Layout::tn;
   bool accumulate_fp32 = false;
@@ -56,10 +56,10 @@ struct AttentionKernel {
   double query_length = 0, key_length = 0;
   double head_dim_qk = 0, head_dim_v = 0;
   bool causal = true;
-  double window = 0;              ///< sliding window in tokens; 0: none
+  double window = 0;  ///< sliding window in tokens; 0: none
   bool backward = false;
-  bool skips_masked = true;       ///< masked blocks are not executed
-  std::string_view kernel;        ///< generation: a key of AttentionProfile::kernels
+  bool skips_masked = true;  ///< masked blocks are not executed
+  std::string_view kernel;   ///< generation: a key of AttentionProfile::kernels
   Precision precision = Precision::bf16;
 
   /// Share of the full square of scores that is executed, diagonal tiles counted whole.
@@ -72,7 +72,7 @@ struct AttentionKernel {
 
 /// Kernels bound by memory traffic: norms, activations, residuals, casts, softmax, optimizer.
 struct MemoryBound {
-  Bytes bytes;                    ///< read and written, all kernels together
+  Bytes bytes;  ///< read and written, all kernels together
   double kernels = 1;
 };
 
@@ -99,18 +99,18 @@ struct Collective {
   CollectiveKind kind = CollectiveKind::all_reduce;
   GroupKind group = GroupKind::tensor;
   Bytes size;
-  double exposed_share = 1;       ///< of its time, what kernels that overlap it chunk by chunk leave visible
+  double exposed_share = 1;  ///< of its time, what kernels that overlap it chunk by chunk leave visible
 };
 
 /// Kernels and tensor-parallel collectives of one rank are launched to two queues.
 enum class Lane : std::uint8_t { compute, comm };
 
 struct LocalOp {
-  std::string_view name;          ///< static text: "linear_qkv"
+  std::string_view name;  ///< static text: "linear_qkv"
   Pass pass = Pass::forward;
   std::variant<Gemm, AttentionKernel, MemoryBound, Collective, GroupedGemm> work;
   Lane lane = Lane::compute;
-  int after = -1;                 ///< index in the same list of an op of the other lane that must have finished
+  int after = -1;  ///< index in the same list of an op of the other lane that must have finished
 };
 
 /// Launched in this order; ops of one lane run in order.

@@ -20,25 +20,25 @@ struct ParallelPlan {
   int tensor_parallel = 1;
   bool sequence_parallel = false;
   int pipeline_parallel = 1;
-  int virtual_stages = 1;                    ///< model chunks per pipeline rank
-  std::string schedule = "none";             ///< name in the schedules' table; none at one pipeline stage
+  int virtual_stages = 1;         ///< model chunks per pipeline rank
+  std::string schedule = "none";  ///< name in the schedules' table; none at one pipeline stage
   int data_parallel = 1;
   int context_parallel = 1;
   int expert_parallel = 1;
   std::optional<int> expert_tensor_parallel;
-  std::int64_t microbatch = 1;               ///< sequences per microbatch per replica
-  std::int64_t global_batch = 1;             ///< sequences per step
+  std::int64_t microbatch = 1;    ///< sequences per microbatch per replica
+  std::int64_t global_batch = 1;  ///< sequences per step
   std::int64_t sequence_length = 0;
   int zero = 0;
   std::optional<int> shard_group;
   std::optional<bool> reshard_after_forward;
-  std::string recompute = "none";            ///< as written; recompute_policy() knows which of them are modelled
+  std::string recompute = "none";  ///< as written; recompute_policy() knows which of them are modelled
   Precision precision = Precision::bf16;
-  std::optional<std::string> grad_reduce_dtype;   ///< fp32 | bf16 | fp16
+  std::optional<std::string> grad_reduce_dtype;  ///< fp32 | bf16 | fp16
   std::string optimizer = "adam";
   std::string cpu_offload = "none";
   LayerSplit layer_split = LayerSplit::automatic;
-  std::vector<int> stage_layers;             ///< layers of each virtual stage in model order, when `given`
+  std::vector<int> stage_layers;  ///< layers of each virtual stage in model order, when `given`
 
   // What a run may say of its software; absent: the framework's default.
   std::optional<bool> flash_attention;

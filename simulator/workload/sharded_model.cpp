@@ -15,7 +15,8 @@ double ShardedModel::parameters(int stage) const {
 double ShardedModel::replicated_parameters(int stage) const {
   double sum = 0;
   for (const ChunkContents& chunk : stages[static_cast<std::size_t>(stage)]) {
-    for_each_block(*this, chunk, [&](const LocalBlock& block, int count) { sum += block.replicated_parameters * count; });
+    for_each_block(*this, chunk,
+                   [&](const LocalBlock& block, int count) { sum += block.replicated_parameters * count; });
   }
   return sum;
 }

@@ -12,18 +12,18 @@ namespace stepcast {
 /// One block (a layer, the embedding, the head) on one rank, one microbatch.
 struct LocalBlock {
   OpList forward;
-  OpList backward;                  ///< with what recomputation runs again in front
-  double parameters = 0;            ///< on this rank
-  double replicated_parameters = 0; ///< of these, whole on every tensor-parallel rank
-  Bytes saved;                      ///< activations kept from the forward to the backward pass
-  Bytes working;                    ///< alive only while this block itself runs backward: recomputed activations
+  OpList backward;                   ///< with what recomputation runs again in front
+  double parameters = 0;             ///< on this rank
+  double replicated_parameters = 0;  ///< of these, whole on every tensor-parallel rank
+  Bytes saved;                       ///< activations kept from the forward to the backward pass
+  Bytes working;                     ///< alive only while this block itself runs backward: recomputed activations
 };
 
 /// What a pipeline rank runs between two exchanges with its neighbours.
 struct ChunkContents {
   bool embedding = false;
   bool head = false;
-  std::vector<std::pair<int, int>> layers;   ///< (kind, count), in model order
+  std::vector<std::pair<int, int>> layers;  ///< (kind, count), in model order
 
   int layer_count() const {
     int sum = 0;
@@ -36,9 +36,9 @@ struct ShardedModel {
   LocalBlock embedding;
   LocalBlock head;
   std::vector<LocalBlock> kinds;
-  std::vector<std::vector<ChunkContents>> stages;   ///< [stage][chunk]
+  std::vector<std::vector<ChunkContents>> stages;  ///< [stage][chunk]
   bool tied_embeddings = false;
-  double embedding_table_parameters = 0;            ///< of one rank: what first and last stage reduce when tied
+  double embedding_table_parameters = 0;  ///< of one rank: what first and last stage reduce when tied
 
   double parameters(int stage) const;
   double replicated_parameters(int stage) const;

@@ -52,8 +52,14 @@ BENCHMARK(BuildGemmModel);
 
 void AttentionTime(benchmark::State& state) {
   const Gpu gpu = load_gpu("h100-80gb-sxm");
-  const AttentionKernel attention{.sequences = 1, .heads = 16, .kv_heads = 2, .query_length = 4096, .key_length = 4096,
-                                  .head_dim_qk = 128, .head_dim_v = 128, .kernel = "flash3"};
+  const AttentionKernel attention{.sequences = 1,
+                                  .heads = 16,
+                                  .kv_heads = 2,
+                                  .query_length = 4096,
+                                  .key_length = 4096,
+                                  .head_dim_qk = 128,
+                                  .head_dim_v = 128,
+                                  .kernel = "flash3"};
   for (auto _ : state) benchmark::DoNotOptimize(attention_time(attention, gpu));
 }
 BENCHMARK(AttentionTime);

@@ -6,7 +6,6 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
-
 #include <unistd.h>
 
 #include "simulator/base/error.hpp"
@@ -19,7 +18,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   try {
     stepcast::load_job(path);
   } catch (const stepcast::UserError& error) {
-    if (std::string(error.what()).empty()) std::abort();   // a refusal says why
+    if (std::string(error.what()).empty()) std::abort();  // a refusal says why
   }
   return 0;
 }

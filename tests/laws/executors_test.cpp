@@ -177,13 +177,13 @@ double bubble_over_work(int p, int v, std::int64_t m, const std::string& schedul
   return b.bubble / b.compute;
 }
 
-TEST(Bubble, GpipeAndOneFOneB) {   // (p-1)/m
+TEST(Bubble, GpipeAndOneFOneB) {  // (p-1)/m
   EXPECT_NEAR(bubble_over_work(4, 1, 8, "gpipe"), 3.0 / 8, 1e-3);
   EXPECT_NEAR(bubble_over_work(4, 1, 8, "1f1b"), 3.0 / 8, 1e-3);
   EXPECT_NEAR(bubble_over_work(8, 1, 64, "1f1b"), 7.0 / 64, 1e-3);
 }
 
-TEST(Bubble, Interleaved) {   // (p-1)/(v m)
+TEST(Bubble, Interleaved) {  // (p-1)/(v m)
   EXPECT_NEAR(bubble_over_work(4, 2, 8, "interleaved-1f1b"), 3.0 / 16, 1e-3);
   EXPECT_NEAR(bubble_over_work(8, 3, 64, "interleaved-1f1b"), 7.0 / 192, 1e-3);
 }

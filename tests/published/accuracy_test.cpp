@@ -1,11 +1,11 @@
 /// Agreement with published runs is data: every run of scenarios/published is replayed, and the mean error of each
 /// source stays within the bound recorded for it in bounds.csv.
 
-#include <gtest/gtest.h>
-
 #include <fstream>
 #include <map>
 #include <sstream>
+
+#include <gtest/gtest.h>
 
 #include "simulator/input/input.hpp"
 #include "simulator/validate.hpp"
@@ -17,7 +17,8 @@ const std::vector<ValidationRow>& rows() {
   static const std::vector<ValidationRow> all = [] {
     std::vector<ValidationRow> result;
     for (const ReferenceEntry& entry : load_reference_runs({STEPCAST_SOURCE_DIR "/scenarios/published"})) {
-      for (ValidationRow& row : compare_with_measurement(entry.job, entry.file, entry.id)) result.push_back(std::move(row));
+      for (ValidationRow& row : compare_with_measurement(entry.job, entry.file, entry.id))
+        result.push_back(std::move(row));
     }
     return result;
   }();
@@ -52,7 +53,7 @@ TEST(PublishedRuns, EverySourceIsWithinItsBound) {
   for (const auto& [source, errors] : summary.by_source) {
     ASSERT_TRUE(bounds.contains(source)) << "no bound recorded for " << source;
     const Bound& bound = bounds.at(source);
-    EXPECT_LE(*errors.mape, bound.mape_percent + 0.5) << source;   // half a point: rounding of profiles
+    EXPECT_LE(*errors.mape, bound.mape_percent + 0.5) << source;  // half a point: rounding of profiles
     EXPECT_GE(errors.runs, bound.runs) << source << ": fewer runs are compared than before";
   }
   for (const auto& [source, bound] : bounds) {
@@ -63,7 +64,8 @@ TEST(PublishedRuns, EverySourceIsWithinItsBound) {
 double mape_of(const std::string& file, const std::string& framework, const std::string& prefix) {
   std::vector<double> errors;
   for (const ValidationRow& row : rows()) {
-    if (row.file.find(file) == std::string::npos || row.framework != framework || row.id.rfind(prefix, 0) != 0) continue;
+    if (row.file.find(file) == std::string::npos || row.framework != framework || row.id.rfind(prefix, 0) != 0)
+      continue;
     if (row.metric == Metric::step_time && row.status == ValidationStatus::ok) errors.push_back(*row.error_percent());
   }
   return summarise_errors(errors).mape.value();

@@ -30,7 +30,7 @@ inline Gpu ideal_gpu() {
   gemm.tile_area_exponent = given(0.0);
   gemm.prologue_k = given(0.0);
   gemm.wave_softness = given(0.0);
-  gemm.memory_fraction = given(1e6);   // operands are free
+  gemm.memory_fraction = given(1e6);  // operands are free
   gemm.epilogue_exposed = given(0.0);
   gemm.fixed_time = given(Seconds(0));
   gemm.nn_factor = gemm.nt_factor = gemm.sustained = given(1.0);

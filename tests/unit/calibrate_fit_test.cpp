@@ -81,7 +81,7 @@ TEST(CalibrateFit, FindsTheConstantsOfAMadeUpGpu) {
   EXPECT_LT(row_of(fit, "gemm bf16", "all above 10 GFLOP").formula.mean, 0.02);
   EXPECT_LT(row_of(fit, "gemm bf16", "all below 10 GFLOP").formula.mean, 0.05);
   EXPECT_NEAR(value_of(fit, "gemm.bf16.peak_fraction"), 0.7, 0.02);
-  EXPECT_NEAR(value_of(fit, "gemm.bf16.fixed_time"), 3, 1.5);   // us
+  EXPECT_NEAR(value_of(fit, "gemm.bf16.fixed_time"), 3, 1.5);  // us
 }
 
 TEST(CalibrateFit, GivesTheSameAnswerTwice) {
@@ -115,7 +115,7 @@ TEST(CalibrateFit, HoldsAWholeSourceOut) {
   for (const HoldOutRow& row : fit.rows) {
     if (row.held_out != "source other" || row.size_class != std::string("all above 10 GFLOP")) continue;
     found = true;
-    EXPECT_LT(row.formula.mean, 0.03);   // after its one ratio
+    EXPECT_LT(row.formula.mean, 0.03);  // after its one ratio
   }
   EXPECT_TRUE(found);
   for (const SourceRatio& ratio : fit.ratios) EXPECT_NEAR(ratio.time_ratio, ratio.held_out ? 1.2 : 1.0, 0.01);
@@ -126,13 +126,13 @@ TEST(CalibrateFit, HoldsAWholeSourceOut) {
 TEST(CalibrateFit, TheSurfaceTakesUpWhatTheFormulaLeaves) {
   std::vector<Residual> residuals;
   std::mt19937 random(7);
-  const auto place = [&] { return 8 + static_cast<double>(random() % 6000) / 1000; };   // log2: 8 to 14
+  const auto place = [&] { return 8 + static_cast<double>(random() % 6000) / 1000; };  // log2: 8 to 14
   for (int i = 0; i < 4000; ++i) {
     const double k = place();
-    const double noise = (static_cast<double>(random() % 200) - 100) / 2000;   // +-5%
+    const double noise = (static_cast<double>(random() % 200) - 100) / 2000;  // +-5%
     residuals.push_back({{place(), place(), k}, (k > 11 ? 0.2 : 0.0) + noise, 1});
   }
-  for (int i = 0; i < 40; ++i) residuals[static_cast<std::size_t>(i) * 100].log_ratio = 3;   // 1% gone wrong
+  for (int i = 0; i < 40; ++i) residuals[static_cast<std::size_t>(i) * 100].log_ratio = 3;  // 1% gone wrong
   const ResidualSurface surface = fit_surface(residuals);
   EXPECT_NEAR(surface.at(11, 11, 13).log_ratio, 0.2, 0.03);
   EXPECT_NEAR(surface.at(11, 11, 9).log_ratio, 0.0, 0.03);
@@ -188,7 +188,8 @@ TEST(CalibrateFit, MemoryBound) {
   std::vector<Measurement> measurements;
   for (std::int64_t bytes = 1 << 14; bytes <= (std::int64_t{1} << 32); bytes *= 2)
     for (const char* op : {"copy", "rmsnorm"})
-      measurements.push_back(measured(MemoryPoint{op, bytes, {}}, memory_time({Bytes(double(bytes)), 1}, truth).time.si()));
+      measurements.push_back(
+          measured(MemoryPoint{op, bytes, {}}, memory_time({Bytes(double(bytes)), 1}, truth).time.si()));
   const Fit fit = fit_gpu(measurements, load_gpu(base_name), {});
   EXPECT_NEAR(value_of(fit, "memory_bound.bandwidth_fraction"), 0.9, 0.01);
   EXPECT_NEAR(value_of(fit, "memory_bound.ramp_time"), 1, 0.3);
@@ -208,22 +209,26 @@ std::string refusal(const std::vector<Measurement>& measurements, const FitOptio
 
 TEST(CalibrateFit, RefusesTooFewMeasurements) {
   EXPECT_THAT(refusal({}), HasSubstr("nothing to fit"));
-  EXPECT_THAT(refusal({measured(gemm_point(1024, 1024, 1024), 1e-4)}), HasSubstr("too few gemm bf16 measurements to fit: 1 of 1 families"));
+  EXPECT_THAT(refusal({measured(gemm_point(1024, 1024, 1024), 1e-4)}),
+              HasSubstr("too few gemm bf16 measurements to fit: 1 of 1 families"));
   EXPECT_THAT(refusal({measured(MemoryPoint{"copy", 1 << 20, {}}, 1e-5)}), HasSubstr("too few memory measurements"));
   EXPECT_THAT(refusal({measured(AttentionPoint{1, 8, 8, 1024, 1024, 128, true, false, "bf16", "flash2"}, 1e-4)}),
               HasSubstr("too few attention measurements of kernel 'flash2'"));
 }
 
 TEST(CalibrateFit, RefusesContradictionsAndOtherGpus) {
-  const std::vector<Measurement> twice{measured(gemm_point(1024, 1024, 1024), 1e-4), measured(gemm_point(1024, 1024, 1024), 3e-4)};
+  const std::vector<Measurement> twice{measured(gemm_point(1024, 1024, 1024), 1e-4),
+                                       measured(gemm_point(1024, 1024, 1024), 3e-4)};
   EXPECT_THAT(refusal(twice), HasSubstr("contradict each other: 100 us"));
   std::vector<Measurement> alien{measured(gemm_point(1024, 1024, 1024), 1e-4)};
   alien[0].gpu = "h100-80gb-sxm";
   EXPECT_THAT(refusal(alien), HasSubstr("no measurements of a100-80gb-sxm; --relative h100-80gb-sxm"));
-  EXPECT_THAT(refusal({measured(GemmPoint{1024, 1024, 1024, 1, "tn", "fp8", false}, 1e-4)}), HasSubstr("has no fp8 matrix units"));
+  EXPECT_THAT(refusal({measured(GemmPoint{1024, 1024, 1024, 1, "tn", "fp8", false}, 1e-4)}),
+              HasSubstr("has no fp8 matrix units"));
   FitOptions options;
   options.held_out_source = "trtlm";
-  EXPECT_THAT(refusal({measured(gemm_point(64, 64, 64), 1e-5, "trtllm-1.0")}, options), HasSubstr("unknown source 'trtlm', did you mean 'trtllm-1.0'?"));
+  EXPECT_THAT(refusal({measured(gemm_point(64, 64, 64), 1e-5, "trtllm-1.0")}, options),
+              HasSubstr("unknown source 'trtlm' (one of: trtllm-1.0)"));
 }
 
 // --- what is written -------------------------------------------------------------------------------------------------
@@ -239,7 +244,8 @@ TEST(CalibrateFit, ProfileTextKeepsMapsTogether) {
   surface.support = {3, 4, 0, 5};
   surface.source = "12 measurements";
   fit.surfaces = {{"gemm.bf16.residual", surface}};
-  EXPECT_EQ(profile_text(fit, "a100-80gb-sxm", "Mine"), R"yaml(# Written by `stepcast calibrate fit`. Speeds are burst speeds; what is not here is the base's.
+  EXPECT_EQ(profile_text(fit, "a100-80gb-sxm", "Mine"),
+            R"yaml(# Written by `stepcast calibrate fit`. Speeds are burst speeds; what is not here is the base's.
 extends: a100-80gb-sxm
 description: "Mine"
 gemm:

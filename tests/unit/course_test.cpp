@@ -51,7 +51,7 @@ TEST(CourseForms, GradientAllReduce) {
   const double l = static_cast<double>(job.model.layers);
   const Timeline timeline = timeline_of(job);
   const Bytes on_the_wire = time_of(timeline, "gradient_reduce", 0) * BytesPerSecond(300e9);
-  EXPECT_NEAR(on_the_wire / Bytes(2.0 * 3 / 4 * 24 * l * h * h), 1, 0.003);   // norms and 16 words: 0.2%
+  EXPECT_NEAR(on_the_wire / Bytes(2.0 * 3 / 4 * 24 * l * h * h), 1, 0.003);  // norms and 16 words: 0.2%
 }
 
 // Tensor parallelism: four all_reduces of 2 b s h bytes a layer and step, 8 l b s h in all; a ring sends 2(t-1)/t of it.
@@ -63,7 +63,7 @@ TEST(CourseForms, TensorParallelAllReduce) {
   const Bytes sent = (time_of(timeline, "all_reduce_output", 0) + time_of(timeline, "all_reduce_input_gradient", 0)) *
                      BytesPerSecond(300e9);
   const double ring = 2.0 * 1 / 2;
-  const double lm_head = 2 * b * s * h;   // its input gradient is reduced as well
+  const double lm_head = 2 * b * s * h;  // its input gradient is reduced as well
   EXPECT_NEAR(sent / Bytes(ring * (8 * l * b * s * h + lm_head)), 1, 1e-6);
 }
 
@@ -91,7 +91,7 @@ TEST(CourseForms, FullySharded) {
 TEST(CourseForms, ZeroFigure1) {
   const auto gigabytes = [](int zero) {
     StateBytes bytes = adam_state_bytes(Precision::fp16, true, zero, 64);
-    bytes.gradients /= 2;   // the paper's gradients are fp16; K holds no copy of them
+    bytes.gradients /= 2;  // the paper's gradients are fp16; K holds no copy of them
     return 7.5 * bytes.total();
   };
   EXPECT_NEAR(gigabytes(0), 120, 0.1);

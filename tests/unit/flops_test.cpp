@@ -30,12 +30,13 @@ TEST_P(KorthikantiMfu, FollowsFromTheIterationTime) {
   EXPECT_NEAR(per_token("korthikanti-hfu", model, 0, 2048) * tokens / machine, row.present_hfu, 0.0021);
 }
 
-INSTANTIATE_TEST_SUITE_P(Table5, KorthikantiMfu,
-                         testing::Values(KorthikantiRow{"gpt22b", 48, 6144, 64, 4, 8, 1.42, 1.10, 0.415, 0.437},
-                                         KorthikantiRow{"gpt175b", 96, 12288, 96, 64, 64, 18.13, 13.75, 0.514, 0.528},
-                                         KorthikantiRow{"gpt530b", 105, 20480, 128, 280, 280, 49.05, 37.83, 0.560, 0.570},
-                                         KorthikantiRow{"gpt1t", 128, 25600, 160, 512, 512, 94.42, 71.49, 0.563, 0.570}),
-                         [](const auto& c) { return std::string(c.param.name); });
+INSTANTIATE_TEST_SUITE_P(
+    Table5, KorthikantiMfu,
+    testing::Values(KorthikantiRow{"gpt22b", 48, 6144, 64, 4, 8, 1.42, 1.10, 0.415, 0.437},
+                    KorthikantiRow{"gpt175b", 96, 12288, 96, 64, 64, 18.13, 13.75, 0.514, 0.528},
+                    KorthikantiRow{"gpt530b", 105, 20480, 128, 280, 280, 49.05, 37.83, 0.560, 0.570},
+                    KorthikantiRow{"gpt1t", 128, 25600, 160, 512, 512, 94.42, 71.49, 0.563, 0.570}),
+    [](const auto& c) { return std::string(c.param.name); });
 
 Architecture llama3(std::int64_t layers, std::int64_t hidden, std::int64_t heads, std::int64_t ffn) {
   Architecture model = fixtures::gpt(layers, hidden, heads, 128256);

@@ -69,12 +69,12 @@ TEST_P(NcclLatency, IsTheTablesSum) {
 INSTANTIATE_TEST_SUITE_P(
     EightH100ANode, NcclLatency,
     testing::Values(
-        LatencyCase{"tree_ll_2_nodes", nccl_tree, Protocol::ll, 2, 25.2},      // 6.8 + 2(7*0.6 + 5.0): measured 24.9
-        LatencyCase{"tree_ll_4_nodes", nccl_tree, Protocol::ll, 4, 35.2},      // 6.8 + 2(7*0.6 + 2*5.0): measured 34.8
-        LatencyCase{"ring_ll_1_node", nccl_ring, Protocol::ll, 1, 15.0},       // 6.6 + 14*0.6: measured 12.9-13.7
+        LatencyCase{"tree_ll_2_nodes", nccl_tree, Protocol::ll, 2, 25.2},  // 6.8 + 2(7*0.6 + 5.0): measured 24.9
+        LatencyCase{"tree_ll_4_nodes", nccl_tree, Protocol::ll, 4, 35.2},  // 6.8 + 2(7*0.6 + 2*5.0): measured 34.8
+        LatencyCase{"ring_ll_1_node", nccl_ring, Protocol::ll, 1, 15.0},   // 6.6 + 14*0.6: measured 12.9-13.7
         LatencyCase{"nvls_1_node", nccl_nvls, Protocol::simple, 1, 25.0},
-        LatencyCase{"nvls_tree_4_nodes", nccl_nvls_tree, Protocol::simple, 4, 108.6},     // 25 + 2*2*20.9
-        LatencyCase{"ring_simple_2_nodes", nccl_ring, Protocol::simple, 2, 131.6}),       // 8.4 + 28*3.4 + 2*14
+        LatencyCase{"nvls_tree_4_nodes", nccl_nvls_tree, Protocol::simple, 4, 108.6},  // 25 + 2*2*20.9
+        LatencyCase{"ring_simple_2_nodes", nccl_ring, Protocol::simple, 2, 131.6}),    // 8.4 + 28*3.4 + 2*14
     [](const auto& c) { return std::string(c.param.name); });
 
 struct BusCase {
@@ -82,7 +82,7 @@ struct BusCase {
   std::string_view generation;
   std::int64_t nodes;
   Algorithm algorithm;
-  double expected_GBps;   ///< bus bandwidth by NCCL's estimate
+  double expected_GBps;  ///< bus bandwidth by NCCL's estimate
 };
 class NcclBus : public testing::TestWithParam<BusCase> {};
 
@@ -94,17 +94,16 @@ TEST_P(NcclBus, FollowsFromLinksAndLadders) {
   EXPECT_NEAR(bus_factor(all_reduce, 8 * c.nodes) * estimate.bandwidth.si() / 1e9, c.expected_GBps, 0.5);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    PredictedBusBandwidth, NcclBus,
-    testing::Values(  //                                                                   measured
-        BusCase{"a100_ring", "ampere", 1, Algorithm::ring, 240},                        // 235.3
-        BusCase{"h100_ring", "hopper", 1, Algorithm::ring, 360},                        // 368.8
-        BusCase{"h100_nvls", "hopper", 1, Algorithm::nvls, 476},                        // 480-483
-        BusCase{"h100_2_nodes", "hopper", 2, Algorithm::nvls_tree, 461.6},              // 469-487
-        BusCase{"h100_4_nodes", "hopper", 4, Algorithm::nvls_tree, 360},                // 366
-        BusCase{"a100_2_nodes", "ampere", 2, Algorithm::ring, 192},                     // 188.5-189.2
-        BusCase{"b200_nvls", "blackwell", 1, Algorithm::nvls, 932.4}),                  // 843
-    [](const auto& c) { return std::string(c.param.name); });
+INSTANTIATE_TEST_SUITE_P(PredictedBusBandwidth, NcclBus,
+                         testing::Values(  //                                                                   measured
+                             BusCase{"a100_ring", "ampere", 1, Algorithm::ring, 240},            // 235.3
+                             BusCase{"h100_ring", "hopper", 1, Algorithm::ring, 360},            // 368.8
+                             BusCase{"h100_nvls", "hopper", 1, Algorithm::nvls, 476},            // 480-483
+                             BusCase{"h100_2_nodes", "hopper", 2, Algorithm::nvls_tree, 461.6},  // 469-487
+                             BusCase{"h100_4_nodes", "hopper", 4, Algorithm::nvls_tree, 360},    // 366
+                             BusCase{"a100_2_nodes", "ampere", 2, Algorithm::ring, 192},         // 188.5-189.2
+                             BusCase{"b200_nvls", "blackwell", 1, Algorithm::nvls, 932.4}),      // 843
+                         [](const auto& c) { return std::string(c.param.name); });
 
 // nccl-tests issues 290 and 309: one H100 node runs Ring LL up to 1 MiB and NVLS Simple from 2 MiB.
 TEST(NcclChoice, ChangesFromRingToNvlsWhereLogsDo) {
@@ -134,7 +133,7 @@ TEST(NcclChoice, HonoursWhatItIsTold) {
   EXPECT_EQ(forced.algorithm, Algorithm::ring);
   EXPECT_EQ(forced.protocol, Protocol::ll128);
   CollectiveOptions nvls;
-  nvls.algorithm = Algorithm::nvls;   // over nodes only with SHARP
+  nvls.algorithm = Algorithm::nvls;  // over nodes only with SHARP
   EXPECT_FALSE(choose_collective({all_reduce, 1.0_GiB, nodes_of_8(2), cluster, nvls}).offered);
   nvls.sharp = true;
   EXPECT_TRUE(choose_collective({all_reduce, 1.0_GiB, nodes_of_8(2), cluster, nvls}).offered);
@@ -197,7 +196,7 @@ TEST(NcclLaws, BusBandwidthStaysBelowTheLinks) {
       for (const GroupShape group : {GroupShape{8, 8}, GroupShape{64, 8}, GroupShape{8, 1}}) {
         const Bytes size = 16.0_GiB;
         const double bus = bus_bandwidth(kind, group.ranks, size, nccl_time({kind, size, group, cluster, {}})).si();
-        const bool adds_up = kind == all_reduce && cluster.node.intra.bandwidth->si() >= 450e9;   // NVLS sends half
+        const bool adds_up = kind == all_reduce && cluster.node.intra.bandwidth->si() >= 450e9;  // NVLS sends half
         const double links = cluster.node.intra.bandwidth->si() * (adds_up ? 2 : 1);
         EXPECT_LE(bus, links) << generation << " " << name_of(kind) << " " << group.ranks;
         if (group.per_domain == 1) {
@@ -291,16 +290,16 @@ TEST(Ranks, RefuseWhatIsNoList) {
   for (const char* text : {"", "-1", "0-", "a", "3-1", "0,,1", "0-64", "0-3,3", "1,1", "0 1", "99999999999999999999"}) {
     EXPECT_THROW(parse_ranks(text, 64), UserError) << text;
   }
-  EXPECT_EQ(parse_ranks("0-99999999", 100'000'000).size(), 1u);   // costs its text, not its ranks
+  EXPECT_EQ(parse_ranks("0-99999999", 100'000'000).size(), 1u);  // costs its text, not its ranks
 }
 
 TEST(RankOrder, GivesStrides) {
-  const std::int64_t degrees[rank_dimensions] = {8, 2, 1, 4, 16};   // tp cp ep dp pp
+  const std::int64_t degrees[rank_dimensions] = {8, 2, 1, 4, 16};  // tp cp ep dp pp
   const RankOrder megatron = parse_rank_order("megatron");
   EXPECT_EQ(megatron.stride(RankDimension::tensor, degrees), 1);
   EXPECT_EQ(megatron.stride(RankDimension::data, degrees), 16);
   EXPECT_EQ(megatron.stride(RankDimension::pipeline, degrees), 64);
-  EXPECT_EQ(parse_rank_order("tp-cp-pp-dp").stride(RankDimension::data, degrees), 256);   // Llama 3: pipelines inside
+  EXPECT_EQ(parse_rank_order("tp-cp-pp-dp").stride(RankDimension::data, degrees), 256);  // Llama 3: pipelines inside
   EXPECT_THROW(parse_rank_order("tp-tp"), UserError);
   EXPECT_THROW(parse_rank_order("tp-xp"), UserError);
 }

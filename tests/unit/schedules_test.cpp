@@ -1,8 +1,8 @@
-#include "simulator/schedules/schedule.hpp"
+#include <set>
 
 #include <gtest/gtest.h>
 
-#include <set>
+#include "simulator/schedules/schedule.hpp"
 
 namespace stepcast {
 namespace {
@@ -33,9 +33,7 @@ TEST(Interleaved, OrderOfTwoStagesAndTwoChunks) {
             "F0 F1 F0' B0' F1' B1' F2 B0 F3 B1 F2' B2' F3' B3' B2 B3 ");
 }
 
-TEST(Gpipe, AllForwardThenAllBackward) {
-  EXPECT_EQ(text(gpipe.order({3, 1, 3}, 1)), "F0 F1 F2 B0 B1 B2 ");
-}
+TEST(Gpipe, AllForwardThenAllBackward) { EXPECT_EQ(text(gpipe.order({3, 1, 3}, 1)), "F0 F1 F2 B0 B1 B2 "); }
 
 TEST(Schedules, EveryPassRunsOnceAndForwardBeforeBackward) {
   for (const Schedule& schedule : list_schedules()) {

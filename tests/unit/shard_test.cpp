@@ -10,7 +10,8 @@
 namespace stepcast {
 namespace {
 
-Sharding sharding(const Framework& framework, int t, bool sp, double b, double s, Recompute recompute, bool flash = false) {
+Sharding sharding(const Framework& framework, int t, bool sp, double b, double s, Recompute recompute,
+                  bool flash = false) {
   Sharding result;
   result.sequences = b;
   result.sequence_length = s;
@@ -66,7 +67,8 @@ TEST_P(KorthikantiFigure1, ActivationsOfTheFirstStage) {
   const std::int64_t chunks = schedule.chunks_in_flight({row.p, row.v, 8 * row.p}, 0);
   const double layers_alive = static_cast<double>(chunks * row.layers) / (row.p * row.v);
   const auto gib = [&](bool sp, Recompute recompute) {
-    const LocalBlock layer = shard(graph.kinds[0], row.hidden, sharding(framework, 8, sp, row.b, 2048, recompute), true);
+    const LocalBlock layer =
+        shard(graph.kinds[0], row.hidden, sharding(framework, 8, sp, row.b, 2048, recompute), true);
     return layer.saved / 1.0_GiB * layers_alive;
   };
   EXPECT_NEAR(gib(false, Recompute::none), row.none_gib, 0.005 * row.none_gib);
@@ -91,7 +93,8 @@ TEST(ActivationMemory, FusedLlamaLayer) {
   model.position = Position::rope;
   model.bias = false;
   const ModelGraph graph = dense_transformer(model, 128256, 0);
-  const LocalBlock layer = shard(graph.kinds[0], 4096, sharding(framework, 1, false, 1, 8192, Recompute::none, true), true);
+  const LocalBlock layer =
+      shard(graph.kinds[0], 4096, sharding(framework, 1, false, 1, 8192, Recompute::none, true), true);
   EXPECT_DOUBLE_EQ(layer.saved.si() / 8192, 139264 + 4 * 32);
 }
 
@@ -101,7 +104,8 @@ TEST(TensorParallel, AllReduceBytesOfALayer) {
   const Framework framework = fixtures::ideal_framework();
   const double b = 2, s = 1024, h = 1024;
   const ModelGraph graph = dense_transformer(fixtures::gpt(1, 1024, 16, 8192), 8192, 1024);
-  const LocalBlock layer = shard(graph.kinds[0], 1024, sharding(framework, 4, false, b, s, Recompute::none, true), true);
+  const LocalBlock layer =
+      shard(graph.kinds[0], 1024, sharding(framework, 4, false, b, s, Recompute::none, true), true);
   double bytes = 0;
   for (const OpList* ops : {&layer.forward, &layer.backward}) {
     for (const LocalOp& op : *ops) {
@@ -165,8 +169,7 @@ TEST(Parameters, OfARankSumToTheModel) {
   // Norms, row-split biases and positions are whole on all four ranks; the tied table is on both ends.
   const double replicated = 8 * 6 * h + 1024 * h + 2 * h;
   const double whole = 8 * (12 * h * h + 13 * h) + 8192 * h + 1024 * h + 2 * h;
-  EXPECT_DOUBLE_EQ(sharded.parameters(0) + sharded.parameters(1),
-                   (whole - replicated) / 4 + replicated + 8192 * h / 4);
+  EXPECT_DOUBLE_EQ(sharded.parameters(0) + sharded.parameters(1), (whole - replicated) / 4 + replicated + 8192 * h / 4);
 }
 
 TEST(LayerSplit, EvenSlotsAndMiddle) {
@@ -183,8 +186,8 @@ TEST(LayerSplit, EvenSlotsAndMiddle) {
   };
   EXPECT_EQ(layers(8, 4, 1), "2 | 2 | 2 | 2 | ");
   EXPECT_EQ(layers(8, 2, 2), "2 2 | 2 2 | ");
-  EXPECT_EQ(layers(126, 4, 1), "31 | 32 | 32 | 31 | ");   // Llama-3 405B: 126 = 128 - 2
-  EXPECT_EQ(layers(70, 12, 1), "5 | 6 | 6 | 6 | 6 | 6 | 6 | 6 | 6 | 6 | 6 | 5 | ");   // BLOOM: (70 + 2) / 12 = 6
+  EXPECT_EQ(layers(126, 4, 1), "31 | 32 | 32 | 31 | ");                              // Llama-3 405B: 126 = 128 - 2
+  EXPECT_EQ(layers(70, 12, 1), "5 | 6 | 6 | 6 | 6 | 6 | 6 | 6 | 6 | 6 | 6 | 5 | ");  // BLOOM: (70 + 2) / 12 = 6
   EXPECT_EQ(layers(10, 4, 1), "2 | 3 | 3 | 2 | ");
   EXPECT_EQ(layers(9, 4, 1), "2 | 3 | 2 | 2 | ");
 }

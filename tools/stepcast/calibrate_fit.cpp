@@ -29,13 +29,22 @@ std::string signed_percent(double share) { return fmt::format("{:+.1f}%", 100 * 
 
 std::string text_of(const Fit& fit) {
   std::string text = "Error on what was held out (never fitted): of the formula, and with the surface of residuals\n\n";
-  TextTable table({{"operator"}, {"held out"}, {"size"}, {"n", Align::right}, {"median", Align::right}, {"mean", Align::right},
-                   {"p90", Align::right}, {"bias", Align::right}, {"median", Align::right}, {"mean", Align::right},
-                   {"p90", Align::right}, {"bias", Align::right}});
+  TextTable table({{"operator"},
+                   {"held out"},
+                   {"size"},
+                   {"n", Align::right},
+                   {"median", Align::right},
+                   {"mean", Align::right},
+                   {"p90", Align::right},
+                   {"bias", Align::right},
+                   {"median", Align::right},
+                   {"mean", Align::right},
+                   {"p90", Align::right},
+                   {"bias", Align::right}});
   for (const HoldOutRow& row : fit.rows) {
     const ErrorSummary& f = row.formula;
-    std::vector<std::string> cells{row.what, row.held_out, row.size_class, fmt::format("{}", f.n), percent(f.median),
-                                   percent(f.mean), percent(f.p90), signed_percent(f.bias)};
+    std::vector<std::string> cells{row.what,          row.held_out,    row.size_class, fmt::format("{}", f.n),
+                                   percent(f.median), percent(f.mean), percent(f.p90), signed_percent(f.bias)};
     if (row.with_surface) {
       const ErrorSummary& s = *row.with_surface;
       cells.insert(cells.end(), {percent(s.median), percent(s.mean), percent(s.p90), signed_percent(s.bias)});
@@ -62,17 +71,26 @@ nlohmann::ordered_json json_of(const ErrorSummary& error) {
 }
 
 std::string json_of(const Fit& fit) {
-  nlohmann::ordered_json json{{"schema_version", 1}, {"hold_out", nlohmann::json::array()}, {"sources", nlohmann::json::array()},
-                              {"fitted", nlohmann::json::array()}, {"notes", fit.notes}};
+  nlohmann::ordered_json json{{"schema_version", 1},
+                              {"hold_out", nlohmann::json::array()},
+                              {"sources", nlohmann::json::array()},
+                              {"fitted", nlohmann::json::array()},
+                              {"notes", fit.notes}};
   for (const HoldOutRow& row : fit.rows) {
-    nlohmann::ordered_json entry{{"operator", row.what}, {"held_out", row.held_out}, {"size", row.size_class},
-                                 {"formula", json_of(row.formula)}, {"with_surface", nullptr}};
+    nlohmann::ordered_json entry{{"operator", row.what},
+                                 {"held_out", row.held_out},
+                                 {"size", row.size_class},
+                                 {"formula", json_of(row.formula)},
+                                 {"with_surface", nullptr}};
     if (row.with_surface) entry["with_surface"] = json_of(*row.with_surface);
     json["hold_out"].push_back(std::move(entry));
   }
   for (const SourceRatio& ratio : fit.ratios)
-    json["sources"].push_back({{"operator", ratio.what}, {"source", ratio.source}, {"n", ratio.n},
-                               {"time_ratio", ratio.time_ratio}, {"held_out", ratio.held_out}});
+    json["sources"].push_back({{"operator", ratio.what},
+                               {"source", ratio.source},
+                               {"n", ratio.n},
+                               {"time_ratio", ratio.time_ratio},
+                               {"held_out", ratio.held_out}});
   for (const FittedNumber& number : fit.numbers)
     json["fitted"].push_back({{"path", number.path}, {"value", number.value}, {"source", number.source}});
   return json.dump(2) + "\n";
@@ -81,7 +99,7 @@ std::string json_of(const Fit& fit) {
 void read_hold_out(Options& options) {
   for (const std::string& text : options.hold_out) {
     constexpr std::string_view source = "source=";
-    if (text == "family") continue;   // always
+    if (text == "family") continue;  // always
     if (text.rfind(source, 0) != 0 || text.size() == source.size())
       throw UserError("--hold-out is family or source=NAME, not '" + text + "'");
     options.fit.held_out_source = text.substr(source.size());
@@ -92,7 +110,8 @@ Exit run(Options options) {
   if (options.files.empty()) throw UserError("calibrate fit needs a file of MEASUREMENTS");
   if (options.gpu.empty()) throw UserError("calibrate fit needs --gpu, the preset to start from: stepcast list gpus");
   if (options.out.empty()) throw UserError("calibrate fit needs --out NAME.yaml");
-  if (options.format != "text" && options.format != "json") throw UserError(unknown_name("format", options.format, {"text", "json"}));
+  if (options.format != "text" && options.format != "json")
+    throw UserError(unknown_name("format", options.format, {"text", "json"}));
   read_hold_out(options);
   const Gpu base = load_gpu(options.gpu);
   std::vector<Measurement> measurements;
@@ -115,9 +134,14 @@ Action add_calibrate_fit(CLI::App& app) {
   app.add_option("MEASUREMENTS", options->files, "Files of measurements (JSONL)")->type_name("");
   app.add_option("--gpu", options->gpu, "Preset that the profile starts from")->type_name("GPU");
   app.add_option("--out", options->out, "The profile")->type_name("NAME.yaml");
-  app.add_option("--hold-out", options->hold_out, "family, always; or source=NAME, a whole source besides")->type_name("WHAT")->take_all();
-  app.add_option("--reference", options->fit.reference_source, "Source whose clock the speeds have; else the middle of all")->type_name("SOURCE");
-  app.add_option("--relative", options->fit.relative_gpu, "Another GPU whose measurements count but for their speed")->type_name("GPU");
+  app.add_option("--hold-out", options->hold_out, "family, always; or source=NAME, a whole source besides")
+      ->type_name("WHAT")
+      ->take_all();
+  app.add_option("--reference", options->fit.reference_source,
+                 "Source whose clock the speeds have; else the middle of all")
+      ->type_name("SOURCE");
+  app.add_option("--relative", options->fit.relative_gpu, "Another GPU whose measurements count but for their speed")
+      ->type_name("GPU");
   app.add_option("--plot", options->plot, "Measured against fitted")->type_name("FILE.svg");
   app.add_option("--format", options->format, "text|json")->type_name("FORMAT")->capture_default_str();
   return [options] { return run(*options); };

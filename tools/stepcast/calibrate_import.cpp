@@ -47,13 +47,16 @@ Action add_calibrate_import(CLI::App& app) {
   app.add_option("FILE", options->files, "Tables or logs")->type_name("");
   app.add_option("--from", options->from, names_of(importers()))->type_name("SOURCE");
   app.add_option("--out", options->out, "The measurements, one JSON object a line")->type_name("FILE");
-  app.add_option("--gpu", options->import.gpu, "Preset of the GPU, where its name in the table is not enough")->type_name("GPU");
+  app.add_option("--gpu", options->import.gpu, "Preset of the GPU, where its name in the table is not enough")
+      ->type_name("GPU");
   app.add_option("--dtype", options->import.dtype, "Only rows of this type, as the table spells it")->type_name("TYPE");
   app.add_option("--op", options->import.op, "nccl-tests: the operation, when the log does not say")->type_name("OP");
   app.add_option("--ranks", options->import.ranks, "nccl-tests: GPUs, when the log does not list them")
-      ->type_name("N")->check(CLI::PositiveNumber);
+      ->type_name("N")
+      ->check(CLI::PositiveNumber);
   app.add_option("--nodes", options->import.nodes, "nccl-tests: nodes")->type_name("N")->check(CLI::PositiveNumber);
-  app.add_flag("--drop-contradictions", options->import.drop_contradictions, "Leave out shapes whose times contradict one another");
+  app.add_flag("--drop-contradictions", options->import.drop_contradictions,
+               "Leave out shapes whose times contradict one another");
   return [options] { return run(*options); };
 }
 

@@ -23,7 +23,8 @@ Cluster read(const YamlNode& tree) {
 
 Cluster with_nodes(Cluster cluster, std::int64_t nodes) {
   constexpr std::int64_t most = 100'000'000;
-  if (nodes < 0 || nodes > most / cluster.gpus_per_node) throw UserError("--nodes is a number from 1 to a million or so");
+  if (nodes < 0 || nodes > most / cluster.gpus_per_node)
+    throw UserError("--nodes is a number from 1 to a million or so");
   if (nodes > 0) cluster.gpus = nodes * cluster.gpus_per_node;
   return cluster;
 }
@@ -44,13 +45,15 @@ void add_cluster_options(CLI::App& app, ClusterOption& option, ClusterName name)
 Cluster read_cluster_option(const ClusterOption& option, std::int64_t gpus) {
   if (!option.given()) throw UserError("name a cluster (stepcast list clusters), or --node and --fabric");
   if (!option.cluster.empty()) {
-    if (!option.node.empty() || !option.fabric.empty()) throw UserError("a cluster has its node and fabric: name one or the other");
+    if (!option.node.empty() || !option.fabric.empty())
+      throw UserError("a cluster has its node and fabric: name one or the other");
     return with_nodes(read(yaml_scalar(option.cluster)), option.nodes);
   }
   YamlNode map;
   map.kind = YamlNode::Kind::map;
   map.source = yaml_scalar("").source;
-  map.children = {scalar("node", option.node), scalar("nodes", std::to_string(std::max<std::int64_t>(1, option.nodes)))};
+  map.children = {scalar("node", option.node),
+                  scalar("nodes", std::to_string(std::max<std::int64_t>(1, option.nodes)))};
   Cluster one = read(map);
   std::int64_t nodes = option.nodes;
   if (nodes == 0) nodes = std::max<std::int64_t>(1, (gpus + one.gpus_per_node - 1) / one.gpus_per_node);

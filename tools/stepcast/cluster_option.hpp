@@ -12,7 +12,7 @@ namespace stepcast::cli {
 /// A preset's name or a file; or a node, a fabric and how many.
 struct ClusterOption {
   std::string cluster, node, fabric;
-  std::int64_t nodes = 0;   ///< 0: as many as the cluster has, or enough
+  std::int64_t nodes = 0;  ///< 0: as many as the cluster has, or enough
 
   bool given() const { return !cluster.empty() || !node.empty(); }
 };

@@ -34,10 +34,14 @@ struct Operation {
   CollectiveKind kind;
 };
 constexpr Operation operations[] = {
-    {"all_reduce", CollectiveKind::all_reduce},         {"all_gather", CollectiveKind::all_gather},
-    {"reduce_scatter", CollectiveKind::reduce_scatter}, {"all_to_all", CollectiveKind::all_to_all},
-    {"broadcast", CollectiveKind::broadcast},           {"reduce", CollectiveKind::reduce},
-    {"scatter", CollectiveKind::scatter},               {"gather", CollectiveKind::gather},
+    {"all_reduce", CollectiveKind::all_reduce},
+    {"all_gather", CollectiveKind::all_gather},
+    {"reduce_scatter", CollectiveKind::reduce_scatter},
+    {"all_to_all", CollectiveKind::all_to_all},
+    {"broadcast", CollectiveKind::broadcast},
+    {"reduce", CollectiveKind::reduce},
+    {"scatter", CollectiveKind::scatter},
+    {"gather", CollectiveKind::gather},
     {"send_recv", CollectiveKind::send_recv},
 };
 
@@ -179,8 +183,8 @@ RingOperation ring_operation(CollectiveKind kind) {
     case CollectiveKind::all_gather: return RingOperation::all_gather;
     case CollectiveKind::reduce_scatter: return RingOperation::reduce_scatter;
     default:
-      throw UserError(fmt::format("--topology simulates all_reduce, all_gather, reduce_scatter (ring) and all_to_all, not {}",
-                                  name_of(kind)));
+      throw UserError(fmt::format(
+          "--topology simulates all_reduce, all_gather, reduce_scatter (ring) and all_to_all, not {}", name_of(kind)));
   }
 }
 
@@ -208,14 +212,16 @@ CollectiveTable on_topology(const Options& options, CollectiveKind kind) {
   ring.latency = topology.hops * quantity<Seconds>("--latency", options.latency);
   if (!options.reduce_bandwidth.empty())
     ring.reduce_bandwidth = quantity<BytesPerSecond>("--reduce-bandwidth", options.reduce_bandwidth);
-  if (!options.endpoint_delay.empty()) ring.endpoint_delay = quantity<Seconds>("--endpoint-delay", options.endpoint_delay);
+  if (!options.endpoint_delay.empty())
+    ring.endpoint_delay = quantity<Seconds>("--endpoint-delay", options.endpoint_delay);
   ring.chunks = options.chunks;
   ring.grain = to_ticks(quantity<Seconds>("--grain", options.grain));
   const RingExecutor executor = chosen("executor", options.executor, executors).executor;
   const bool fold = switched_on("--fold", options.fold);
   const bool pairwise = kind == CollectiveKind::all_to_all;
   if (!pairwise) ring.operation = ring_operation(kind);
-  if (pairwise && topology.name == "ring") throw UserError("all_to_all needs a switch or fat-tree: a ring has no link to every peer");
+  if (pairwise && topology.name == "ring")
+    throw UserError("all_to_all needs a switch or fat-tree: a ring has no link to every peer");
 
   CollectiveTable table;
   table.operation = std::string(name_of(kind));
@@ -227,7 +233,8 @@ CollectiveTable on_topology(const Options& options, CollectiveKind kind) {
     const double n = static_cast<double>(ring.ranks);
     const Seconds injected = ring.latency + (n - 1) / n * size / ring.bandwidth + 2.0 * ring.endpoint_delay;
     const Seconds time = pairwise ? injected : simulate(ring, executor, fold).time.seconds();
-    table.lines.push_back({size, pairwise ? "pairwise" : "ring", "-", time, bus_bandwidth(kind, ring.ranks, size, time)});
+    table.lines.push_back(
+        {size, pairwise ? "pairwise" : "ring", "-", time, bus_bandwidth(kind, ring.ranks, size, time)});
   }
   return table;
 }
@@ -245,21 +252,30 @@ Exit collective(const Options& options) {
 Action add_collective(CLI::App& app) {
   const auto options = std::make_shared<Options>();
   app.add_option("OP", options->operation, names_of(operations))->type_name("");
-  app.add_option("--sizes", options->sizes, "First and last, doubling; or a list")->type_name("A:B")->capture_default_str();
+  app.add_option("--sizes", options->sizes, "First and last, doubling; or a list")
+      ->type_name("A:B")
+      ->capture_default_str();
   app.add_option("--ranks", options->ranks, "0-63 or 0,8,16; with --topology how many")->type_name("LIST");
   add_cluster_options(app, options->cluster, ClusterName::option);
-  app.add_option("--algorithm", options->algorithm, "NCCL's choice when left out: stepcast list collectives")->type_name("NAME");
+  app.add_option("--algorithm", options->algorithm, "NCCL's choice when left out: stepcast list collectives")
+      ->type_name("NAME");
   app.add_option("--protocol", options->protocol, names_of(protocol_names))->type_name("NAME");
   app.add_option("--nvls", options->nvls, "NVSwitches add up")->type_name("on|off")->capture_default_str();
   app.add_option("--sharp", options->sharp, "Network switches add up")->type_name("on|off")->capture_default_str();
-  app.add_option("--pxn", options->pxn, "all_to_all through the GPU beside the NIC")->type_name("on|off")->capture_default_str();
+  app.add_option("--pxn", options->pxn, "all_to_all through the GPU beside the NIC")
+      ->type_name("on|off")
+      ->capture_default_str();
   app.add_option("--channels", options->channels, "At least so many (NCCL_MIN_CTAS)")->type_name("N");
-  app.add_option("--topology", options->topology, "Equal links instead of a cluster: " + names_of(topologies))->type_name("NAME");
+  app.add_option("--topology", options->topology, "Equal links instead of a cluster: " + names_of(topologies))
+      ->type_name("NAME");
   app.add_option("--bandwidth", options->bandwidth, "... of each link, '50 GiB/s'")->type_name("RATE");
   app.add_option("--latency", options->latency, "... of each link, '500 ns'")->type_name("TIME");
-  app.add_option("--reduce-bandwidth", options->reduce_bandwidth, "Memory behind the local reduction")->type_name("RATE");
+  app.add_option("--reduce-bandwidth", options->reduce_bandwidth, "Memory behind the local reduction")
+      ->type_name("RATE");
   app.add_option("--endpoint-delay", options->endpoint_delay, "Software at each end of a message")->type_name("TIME");
-  app.add_option("--chunks", options->chunks, "Parts of the buffer, one after the other")->type_name("N")->capture_default_str();
+  app.add_option("--chunks", options->chunks, "Parts of the buffer, one after the other")
+      ->type_name("N")
+      ->capture_default_str();
   app.add_option("--grain", options->grain, "Of the clock")->type_name("TIME")->capture_default_str();
   app.add_option("--executor", options->executor, names_of(executors))->type_name("NAME")->capture_default_str();
   app.add_option("--fold", options->fold, "One rank for all")->type_name("on|off")->capture_default_str();
@@ -268,7 +284,8 @@ Action add_collective(CLI::App& app) {
       "Examples:\n"
       "  stepcast collective all_reduce --cluster dgx-h100-superpod --ranks 0-63\n"
       "  stepcast collective all_gather --node dgx-h100 --fabric ndr400x8 --ranks 0,8,16,24 --sizes 1MiB:1GiB\n"
-      "  stepcast collective all_reduce --topology ring --ranks 64 --bandwidth '50 GiB/s' --latency '500 ns' --sizes 1GiB");
+      "  stepcast collective all_reduce --topology ring --ranks 64 --bandwidth '50 GiB/s' --latency '500 ns' --sizes "
+      "1GiB");
   return [options] { return collective(*options); };
 }
 

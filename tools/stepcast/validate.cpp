@@ -1,3 +1,5 @@
+#include "simulator/validate.hpp"
+
 #include <atomic>
 #include <cstdio>
 #include <memory>
@@ -5,7 +7,6 @@
 #include <fmt/format.h>
 #include <oneapi/tbb/parallel_for.h>
 
-#include "simulator/validate.hpp"
 #include "tools/stepcast/command.hpp"
 
 namespace stepcast::cli {
