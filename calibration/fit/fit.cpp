@@ -83,8 +83,8 @@ double rounded(double value, int digits) {
 
 Fit fit_gpu(const std::vector<Measurement>& measurements, const Gpu& base, const FitOptions& options) {
   const std::vector<const Measurement*> all = checked(measurements, base, options);
-  for (const auto& [option, source] : {std::pair("--hold-out", &options.held_out_source),
-                                       std::pair("--reference", &options.reference_source)}) {
+  for (const auto& [option, source] :
+       {std::pair("--hold-out", &options.held_out_source), std::pair("--reference", &options.reference_source)}) {
     if (source->empty() || any_named(all, *source)) continue;
     std::vector<std::string> libraries;
     for (const Measurement* m : all)
