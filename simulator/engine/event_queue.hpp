@@ -55,20 +55,16 @@ class EventQueue {
 
   /// Takes the next event. @pre not empty
   Event pop() {
-    if (run_at_ == run_end_ && late_.empty()) {
-      const std::uint32_t list = next_day();
-      if (nodes_[list].next == 0) {  // the usual case: the only event of its day
-        const Event event = leave(nodes_[list].entry);
-        free_node(list);
-        return event;
-      }
+    if (run_at_ < run_end_ || !late_.empty()) return pop_of_open_day();
+    const std::uint32_t list = open_next_day();
+    if (nodes_[list].next != 0) {
       fill_run(list);
+      return pop_of_open_day();
     }
-    if (late_.empty() || (run_at_ < run_end_ && earlier(run_[run_at_], late_.front()))) return leave(run_[run_at_++]);
-    const Event event = leave(late_.front());
-    std::pop_heap(late_.begin(), late_.end(), later);
-    late_.pop_back();
-    return event;
+    --size_;  // the usual case: the only event of its day
+    const Entry& entry = nodes_[list].entry;
+    free_node(list);
+    return {{entry.time}, entry.what};
   }
 
  private:
@@ -103,19 +99,25 @@ class EventQueue {
   std::uint64_t day_of(const Entry& entry) const { return (static_cast<std::uint64_t>(entry.time) >> shift_) + 1; }
   std::uint64_t days() const { return mask_ + 1; }
 
-  Event leave(const Entry& entry) {
-    now_ = entry.time;
+  [[gnu::noinline]] Event pop_of_open_day() {
     --size_;
-    return {{entry.time}, entry.what};
+    if (late_.empty() || (run_at_ < run_end_ && earlier(run_[run_at_], late_.front()))) {
+      const Entry& entry = run_[run_at_++];
+      return {{entry.time}, entry.what};
+    }
+    const Event event{{late_.front().time}, late_.front().what};
+    std::pop_heap(late_.begin(), late_.end(), later);
+    late_.pop_back();
+    return event;
   }
 
   /// @pre it is the youngest of its time in what is pending, or its day is not open
   void insert(const Entry& entry) {
     const std::uint64_t day = day_of(entry);
     const std::uint64_t ahead = day - open_day_;
-    if (ahead - 1 < days()) {
+    if (ahead - 1 < mask_) {  // the list of the open day stays empty
       put_into_day(entry, day & mask_);
-    } else if (static_cast<std::int64_t>(ahead) <= 0) {
+    } else if (day <= open_day_) {
       put_late(entry);
     } else {
       put_far(entry, open_day_ >> ring_bits_);
@@ -123,28 +125,28 @@ class EventQueue {
   }
 
   void put_into_day(const Entry& entry, std::uint64_t day) {
-    std::uint32_t node = free_;
-    if (node == 0) {
-      node = static_cast<std::uint32_t>(nodes_.size());
-      CHECK(nodes_.size() < UINT32_MAX, "fewer than four billion events are pending");
-      nodes_.push_back({entry, first_[day]});
-    } else {
-      free_ = nodes_[node].next;
-      nodes_[node] = {entry, first_[day]};
-    }
+    if (free_ == 0) add_nodes();
+    const std::uint32_t node = free_;
+    free_ = nodes_[node].next;
+    nodes_[node] = {entry, first_[day]};
     first_[day] = node;
     filled_[day >> 6] |= std::uint64_t{1} << (day & 63);
     filled_words_[day >> 12] |= std::uint64_t{1} << (day >> 6 & 63);
-    ++ring_size_;
+  }
+
+  [[gnu::noinline]] void add_nodes() {
+    const std::size_t old = nodes_.size();
+    CHECK(old < UINT32_MAX / 2, "fewer than two billion events are pending");
+    nodes_.resize(2 * old);
+    for (std::size_t node = nodes_.size(); node-- > old;) free_node(static_cast<std::uint32_t>(node));
   }
 
   void free_node(std::uint32_t node) {
     nodes_[node].next = free_;
     free_ = node;
-    --ring_size_;
   }
 
-  void put_late(const Entry& entry) {
+  [[gnu::noinline]] void put_late(const Entry& entry) {
     if (run_at_ == run_end_) run_at_ = run_end_ = 0;
     if (run_end_ == 0 || run_[run_end_ - 1].time <= entry.time) {  // the youngest of its time
       append_to_run(entry);
@@ -169,7 +171,7 @@ class EventQueue {
     run_[run_end_++] = entry;
   }
 
-  void put_far(const Entry& entry, std::uint64_t present_lap) {
+  [[gnu::noinline]] void put_far(const Entry& entry, std::uint64_t present_lap) {
     const std::uint64_t lap = day_of(entry) >> ring_bits_;
     const auto level = (static_cast<unsigned>(std::bit_width(lap ^ present_lap)) - 1) / digit_bits;
     const std::uint64_t digit = lap >> (level * digit_bits) & 63;
@@ -198,39 +200,38 @@ class EventQueue {
   }
 
   const Entry& front() {
-    if (run_at_ == run_end_ && late_.empty()) fill_run(next_day());
+    if (run_at_ == run_end_ && late_.empty()) fill_run(open_next_day());
     if (late_.empty() || (run_at_ < run_end_ && earlier(run_[run_at_], late_.front()))) return run_[run_at_];
     return late_.front();
   }
 
   /// Opens the next day that holds an event and takes its list.
-  std::uint32_t next_day() {
+  std::uint32_t open_next_day() {
     CHECK(size_ > 0, "an event is taken only from a queue that holds one");
     if (pops() >= tune_at_) tune();
-    std::uint64_t day = days();
-    if (ring_size_ > 0) day = next_filled((open_day_ & mask_) + 1);
-    if (day < days()) {
-      open_day_ = (open_day_ & ~mask_) + day;
-    } else {
-      enter_lap(ring_size_ > 0 ? (open_day_ >> ring_bits_) + 1 : nearest_far_lap());
-      day = next_filled(0);
-      open_day_ += 1 + day;
-    }
+    const std::uint64_t open = open_day_ & mask_;
+    const std::uint64_t rest = filled_[open >> 6] >> (open & 63);
+    open_day_ = rest != 0 ? open_day_ + static_cast<std::uint64_t>(std::countr_zero(rest)) : distant_day();
+    const std::uint64_t day = open_day_ & mask_;
     const std::uint32_t list = first_[day];
     first_[day] = 0;
     std::uint64_t& word = filled_[day >> 6];
     word &= ~(std::uint64_t{1} << (day & 63));
-    if (word == 0) filled_words_[day >> 12] &= ~(std::uint64_t{1} << (day >> 6 & 63));
+    filled_words_[day >> 12] &= ~(std::uint64_t{word == 0} << (day >> 6 & 63));
     return list;
   }
 
-  /// The first day from this one to the end of the ring that holds an event; days() when none does.
-  std::uint64_t next_filled(std::uint64_t from) const {
-    if (from == days()) return days();
-    std::uint64_t word = from >> 6;
-    const std::uint64_t rest = filled_[word] >> (from & 63);
-    if (rest != 0) return from + static_cast<std::uint64_t>(std::countr_zero(rest));
-    if (++word == filled_.size()) return days();
+  /// The next day that holds an event, which is not in the same word as the open one.
+  [[gnu::noinline]] std::uint64_t distant_day() {
+    std::uint64_t day = first_filled(((open_day_ & mask_) >> 6) + 1);
+    if (day < days()) return (open_day_ & ~mask_) + day;
+    enter_lap(first_filled(0) < days() ? (open_day_ >> ring_bits_) + 1 : nearest_far_lap());
+    return open_day_ + 1 + first_filled(0);
+  }
+
+  /// The first day of the ring from this word on that holds an event; days() when none does.
+  std::uint64_t first_filled(std::uint64_t word) const {
+    if (word == filled_.size()) return days();
     std::uint64_t block = word >> 6;
     std::uint64_t words = filled_words_[block] >> (word & 63) << (word & 63);
     while (words == 0) {
@@ -279,7 +280,7 @@ class EventQueue {
   }
 
   /// Sorts the list of a day, which holds the youngest first.
-  void fill_run(std::uint32_t list) {
+  [[gnu::noinline]] void fill_run(std::uint32_t list) {
     run_at_ = run_end_ = 0;
     while (list != 0) {
       append_to_run(nodes_[list].entry);
@@ -310,9 +311,10 @@ class EventQueue {
   std::uint64_t pops() const { return order_ - size_; }
 
   /// Fits the width of a day to the time between two events, and the number of days to that of events.
-  void tune() {
+  [[gnu::noinline]] void tune() {
     const std::uint64_t popped = pops() - tuned_at_;
-    double gap = static_cast<double>(now_ - tuned_now_) / static_cast<double>(std::max<std::uint64_t>(popped, 1));
+    const double now = static_cast<double>(open_day_) * std::ldexp(1.0, shift_);
+    double gap = (now - tuned_now_) / static_cast<double>(std::max<std::uint64_t>(popped, 1));
     if (pops() == 0) gap = estimated_gap();
     if (crowded_ > popped / 4) {  // the mean is no guide: bursts
       finer_ = std::min(finer_ + 3, 30);
@@ -320,7 +322,7 @@ class EventQueue {
       --finer_;
     }
     tuned_at_ = pops();
-    tuned_now_ = now_;
+    tuned_now_ = now;
     tune_at_ = tuned_at_ + std::max<std::uint64_t>(256, 2 * size_);
     crowded_ = 0;
     if (gap <= 0) return;
@@ -371,11 +373,11 @@ class EventQueue {
     filled_.assign(days() >> 6, 0);
     filled_words_.assign((days() + 4095) >> 12, 0);
     nodes_.resize(1);
+    nodes_.reserve(size_);
     blocks_.resize(1);
     free_ = free_block_ = 0;
     late_.clear();
     far_.fill({});
-    ring_size_ = 0;
     run_at_ = run_end_ = 0;
     open_day_ = 0;
     if (entries.empty()) return;
@@ -385,7 +387,6 @@ class EventQueue {
 
   std::size_t size_ = 0;
   std::uint64_t order_ = 0;
-  std::int64_t now_ = 0;  ///< time of the last event taken
 
   std::vector<Entry> run_ = std::vector<Entry>(16);  ///< [run_at_, run_end_) is pending
   std::size_t run_at_ = 0, run_end_ = 0;
@@ -399,7 +400,6 @@ class EventQueue {
   std::vector<std::uint32_t> first_;         ///< by day of the ring
   std::vector<std::uint64_t> filled_;        ///< a bit a day
   std::vector<std::uint64_t> filled_words_;  ///< a bit a word of filled_
-  std::size_t ring_size_ = 0;
 
   std::array<FarLevel, 64 / digit_bits + 1> far_{};
   std::vector<Block> blocks_ = std::vector<Block>(1);  ///< block 0 is none
@@ -407,7 +407,7 @@ class EventQueue {
 
   // Since it was tuned: at how many pops, when, and how many events went through a sort or a heap.
   std::uint64_t tuned_at_ = 0, tune_at_ = 0, crowded_ = 0;
-  std::int64_t tuned_now_ = 0;
+  double tuned_now_ = 0;
   int finer_ = 0;
 };
 

@@ -76,6 +76,7 @@ SimTime FlowNetwork::next() {
 
 std::span<const FlowNetwork::Finished> FlowNetwork::advance(SimTime now) {
   CHECK(now.ps >= now_, "time does not go back");
+  for (const Finished& flow : finished_) free_flows_.push_back(flow.flow);
   finished_.clear();
   for (SimTime time = next(); time <= now && time < forever; time = next()) {
     now_ = time.ps;
@@ -86,7 +87,6 @@ std::span<const FlowNetwork::Finished> FlowNetwork::advance(SimTime now) {
       return flows_[a.flow].order < flows_[b.flow].order;
     };
     std::sort(finished_.begin() + static_cast<std::ptrdiff_t>(first), finished_.end(), earlier);
-    for (std::size_t i = first; i < finished_.size(); ++i) free_flows_.push_back(finished_[i].flow);
   }
   now_ = now.ps;
   return finished_;

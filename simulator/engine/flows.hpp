@@ -46,7 +46,8 @@ class FlowNetwork {
   LinkId add_link(BytesPerSecond capacity);
 
   /// A flow that enters at `start`, not before the last time given to this network. It begins to move after its latency;
-  /// without bytes or without links to cross it ends there and then. An id is used again once its flow has ended.
+  /// without bytes or without links to cross it ends there and then. An id is used again after the advance() that
+  /// follows the one that told its end.
   ///
   /// @param path  the links that it crosses, none twice
   FlowId add_flow(SimTime start, std::span<const LinkId> path, Bytes size, Seconds latency = {});

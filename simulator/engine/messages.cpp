@@ -4,11 +4,16 @@
 #include <cmath>
 #include <string>
 
+#include <fmt/format.h>
+
 #include "simulator/base/error.hpp"
 #include "simulator/engine/event_queue.hpp"
 
 namespace stepcast {
 namespace {
+
+/// At some ten million a second or more, a day.
+constexpr double most_messages = 1e12;
 
 /// What one step costs, in ticks, and how many there are.
 struct Steps {
@@ -187,9 +192,11 @@ MessageRun simulate(const RingMessages& ring, RingExecutor executor, bool fold) 
   const Steps steps = steps_of(ring);
   if (ring.ranks == 1) return {ring.arrival.empty() ? SimTime{} : ring.arrival[0]};
   const std::int64_t simulated = fold && ring.symmetric() ? 1 : ring.ranks;
-  if (simulated > std::int64_t{1} << 24) {
-    throw UserError("ring collective: " + std::to_string(simulated) +
-                    " ranks are too many to simulate one by one; fold them");
+  const double messages =
+      static_cast<double>(simulated) * static_cast<double>(steps.per_chunk) * static_cast<double>(steps.chunks);
+  if (messages > most_messages) {
+    throw UserError(
+        fmt::format("ring collective: {:.2g} messages would take hours; fold equal ranks, or ask for fewer", messages));
   }
   if (executor == RingExecutor::dataflow) return ring_in_order(ring, steps, simulated);
   return RingEvents(ring, steps, simulated).run();

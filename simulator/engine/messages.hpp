@@ -41,8 +41,8 @@ struct RingMessages {
   SimTime grain{1};
 
   // What breaks the symmetry: empty, or one value a rank.
-  std::vector<double> slowdown;  ///< the rank's link takes this many times as long for the bytes; 1: as stated
-  std::vector<SimTime> arrival;  ///< when the rank enters the collective
+  std::vector<double> slowdown{};  ///< the rank's link takes this many times as long for the bytes; 1: as stated
+  std::vector<SimTime> arrival{};  ///< when the rank enters the collective
 
   bool symmetric() const { return slowdown.empty() && arrival.empty(); }
 };
@@ -62,7 +62,7 @@ struct MessageRun {
 ///
 /// @param fold  simulate one rank for all where the ranks are equal; ignored when slowdown or arrival tells them apart
 /// @throws UserError no ranks, no chunks, a bandwidth or time that is negative or zero where it must not be, lists of
-///         another length than ranks, a total that the clock cannot hold
+///         another length than ranks, a total that the clock cannot hold, more than 10^12 messages to simulate
 MessageRun simulate(const RingMessages& ring, RingExecutor executor = RingExecutor::events, bool fold = true);
 
 /// The closed form, in ticks, of a symmetric ring:  chunks * [ steps * S + reducing * 3 R + (steps + 1) * D ]  with
