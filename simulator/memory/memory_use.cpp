@@ -11,14 +11,17 @@ StateBytes adam_state_bytes(Precision precision, double gradient_bytes, int zero
   StateBytes bytes;
   bytes.parameters = wide ? 4 : 2;
   bytes.gradients = wide ? 4 : gradient_bytes;
-  bytes.optimizer = wide ? 8 : gradient_bytes >= 4 ? 12 : 16;
-  if (zero >= 1) bytes.optimizer /= data_ranks;
+  bytes.optimizer = wide ? 8 : 12;
+  bytes.step = wide || gradient_bytes >= 4 ? 0 : 4;
+  if (zero >= 1) bytes.optimizer /= data_ranks, bytes.step /= data_ranks;
   if (zero >= 2) bytes.gradients /= data_ranks;
   if (zero >= 3) bytes.parameters /= data_ranks;
   return bytes;
 }
 
-StateBytes fully_sharded_state_bytes(double shard_ranks) { return {4 / shard_ranks, 4 / shard_ranks, 8 / shard_ranks}; }
+StateBytes fully_sharded_state_bytes(double shard_ranks) {
+  return {4 / shard_ranks, 4 / shard_ranks, 8 / shard_ranks, 0};
+}
 
 Bytes MemoryUse::reserved() const {
   const Bytes room = std::max(capacity - outside(), allocated());
@@ -27,10 +30,12 @@ Bytes MemoryUse::reserved() const {
 
 namespace {
 
-/// Groups of more than one rank that a GPU belongs to: each has a communicator with its own buffers.
+/// Groups of more than one rank that a GPU belongs to: each has a communicator with its own buffers. A pipeline has one
+/// for each neighbour (ProcessGroupNCCL makes one a pair); the norm of all gradients crosses the model-parallel group.
 int communicators(const ParallelPlan& plan) {
-  return (plan.tensor_parallel > 1) + (plan.data_parallel * plan.context_parallel > 1) + (plan.pipeline_parallel > 1) +
-         (plan.context_parallel > 1) + (plan.expert_parallel > 1);
+  const bool tensor = plan.tensor_parallel > 1, pipeline = plan.pipeline_parallel > 1;
+  return tensor + (plan.data_parallel * plan.context_parallel > 1) + std::min(plan.pipeline_parallel - 1, 2) +
+         (plan.context_parallel > 1) + (plan.expert_parallel > 1) + (tensor && pipeline);
 }
 
 Bytes activation_bytes(const ShardedModel& model, const std::vector<ChunkContents>& chunks, std::int64_t in_flight) {
@@ -93,7 +98,9 @@ MemoryUse stage_memory(const ShardedModel& model, int stage, const ParallelPlan&
   use.parameters = Bytes(states.parameters * parameters);
   use.gradients = Bytes(states.gradients * parameters);
   use.optimizer = Bytes(states.optimizer * parameters);
-  use.activations = activation_bytes(model, model.stages[static_cast<std::size_t>(stage)], chunks_in_flight);
+  // The step begins when the last activation is gone: whichever is more.
+  use.activations = std::max(activation_bytes(model, model.stages[static_cast<std::size_t>(stage)], chunks_in_flight),
+                             Bytes(states.step * parameters));
   const double exchanged = plan.pipeline_parallel > 1 ? 4 : 0;  // sent and received, forward and backward
   use.buffers = boundary * exchanged;
   if (data_ranks > 1) {

@@ -36,7 +36,9 @@ struct MemoryUse {
 /// Bytes of model states per parameter of one rank; sharded parts are divided by the ranks that share them.
 struct StateBytes {
   double parameters = 0, gradients = 0, optimizer = 0;
-  double total() const { return parameters + gradients + optimizer; }
+  double step = 0;  ///< fp32 copy of the gradients that lives in the optimizer's step only
+
+  double total() const { return parameters + gradients + optimizer + step; }
 };
 
 /// PyTorch FSDP: fp32 shards of parameters, which are the master copy, of gradients and of two moments (16 bytes).
