@@ -89,6 +89,13 @@ TEST_F(Calibrate, TheWholeLoop) {
       run("predict scenarios/gpt3-175b-1024-a100.yaml --format json --set cluster.gpu=" + profile);
   EXPECT_EQ(predicted.exit, done) << predicted.err;
   EXPECT_GT(nlohmann::json::parse(predicted.out)["step_time_s"].get<double>(), 0);
+  // The node is chosen by what the profile extends; a preset of another GPU does not stand for the node's.
+  const Outcome chosen =
+      run("predict scenarios/gpt3-175b-1024-a100.yaml --set 'cluster={gpu: " + profile + ", gpus: 1024}'");
+  EXPECT_EQ(chosen.exit, done) << chosen.err;
+  const Outcome other = run("predict scenarios/gpt3-175b-1024-a100.yaml --set cluster.gpu=a100-40gb-sxm");
+  EXPECT_EQ(other.exit, wrong_input);
+  EXPECT_THAT(other.err, HasSubstr("the node 'dgx-a100-80gb' has the GPU 'a100-80gb-sxm', not 'a100-40gb-sxm'"));
 }
 
 TEST_F(Calibrate, FitAnswersInJson) {
