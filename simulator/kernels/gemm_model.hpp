@@ -20,7 +20,9 @@ namespace stepcast {
 /// tiles' computation stretches and memory traffic does not.
 /// Tile and wave quantisation: NVIDIA, "Matrix Multiplication Background User's Guide".
 ///
-/// Grouped: the tiles of all experts in one launch, each expert's rows rounded up to tiles of its own; no split-K.
+/// Grouped: the tiles of all experts in one launch, each expert's rows rounded up to tiles of its own; no split-K, and no
+/// residual, which was measured on single products. Whole expert layers of TensorRT-LLM on H100 (aiconfigurator @ 095f58a,
+/// 4,294 of them, 14 models) come out with a mean error of 10%, though none was fitted.
 ///
 /// Alignment: rows whose bytes are no multiple of 16 load in smaller pieces, `unaligned_share` of the speed. Heads of
 /// such a width lie beside each other in memory, so that even their first elements are unaligned: batched products of
