@@ -24,6 +24,7 @@ class Events {
         record_spans_(options.record_spans),
         spread_(spread),
         ranks_(static_cast<std::size_t>(layout_.ranks())),
+        accounts_(ranks_.size()),
         arrived_(static_cast<std::size_t>(layout_.group_ids()), 0) {
     for (std::int32_t rank = 0; rank < layout_.ranks(); ++rank) {
       slowness_.push_back(spread.speed > 0 ? spread.speed * random_normal(spread.seed, rank, -1) : 0);
@@ -46,21 +47,27 @@ class Events {
  private:
   /// A stream's operation ends: of one rank, of both ends of a message, of every member of a group.
   struct End {
+    std::int64_t began;
     std::int32_t rank;
     std::uint8_t stream;
     InstructionKind kind;
     GroupKind group;
   };
-  struct Rank {
+  /// What most events read and write of a rank: one cache line.
+  struct alignas(64) Rank {
     std::array<std::int32_t, stream_count> ended{};  ///< operations of each stream
     std::array<std::uint8_t, stream_count> wakes{};  ///< streams that wait for this one, a bit each
     std::uint8_t running = 0;                        ///< streams whose next operation has begun or been posted
-    std::int64_t idle_since = 0;                     ///< the compute stream
-    std::array<std::int64_t, stream_count> started;  ///< what is running; negative: nothing, or it waits for others
-    Rank() { started.fill(-1); }
+    bool computing = false;                          ///< the compute stream's operation has begun
+    bool has_history = false;
+    std::int64_t idle_since = 0;  ///< the compute stream
+    SimTime computed;             ///< of Bucket::compute
+  };
+  /// The rest of its account.
+  struct Account {
     BucketTimes buckets{};
     /// What has ended while the compute stream was idle; it may be what it was idle for.
-    std::vector<std::pair<std::int32_t, Interval>> idle_history;
+    std::vector<std::pair<std::int32_t, Interval>> history;
   };
 
   Rank& at(std::int32_t rank) { return ranks_[static_cast<std::size_t>(rank)]; }
@@ -88,10 +95,10 @@ class Events {
   }
 
   void issue(std::int32_t rank, std::size_t stream, const Operation& operation) {
-    const End end{rank, static_cast<std::uint8_t>(stream), operation.kind, operation.group};
+    const End end{now_, rank, static_cast<std::uint8_t>(stream), operation.kind, operation.group};
     switch (operation.kind) {
       case InstructionKind::local:
-        begin(rank, stream);
+        if (stream == compute) begin_compute(rank);
         queue_.push({now_ + sampled(rank, operation)}, end);
         return;
       case InstructionKind::send:
@@ -99,8 +106,6 @@ class Events {
         const std::int32_t peer = layout_.peer(rank, operation.peer_stage);
         const auto other = static_cast<std::size_t>(code(peer).operation(operation.peer).stream);
         if (!(at(peer).running >> other & 1U) || next_operation(peer, other) != operation.peer) return;  // not posted
-        begin(peer, other);
-        begin(rank, stream);
         queue_.push({now_ + operation.duration.ps}, end);
         return;
       }
@@ -109,7 +114,7 @@ class Events {
         std::int32_t& arrived = arrived_[static_cast<std::size_t>(group.id)];
         if (++arrived < group.count) return;
         arrived = 0;
-        for (std::int32_t i = 0; i < group.count; ++i) begin(group.member(i), stream);
+        for (std::int32_t i = 0; stream == compute && i < group.count; ++i) begin_compute(group.member(i));
         queue_.push({now_ + operation.duration.ps}, end);
         return;
       }
@@ -126,59 +131,66 @@ class Events {
     return std::max<std::int64_t>(0, duration + std::llround(longer));
   }
 
-  void begin(std::int32_t rank, std::size_t stream) {
+  void begin_compute(std::int32_t rank) {
     Rank& state = at(rank);
-    state.started[stream] = now_;
-    if (stream != compute) return;
+    state.computing = true;
     if (now_ > state.idle_since) {
+      Account& account = accounts_[static_cast<std::size_t>(rank)];
       const auto ran = [&](std::int32_t operation) {
-        for (const auto& [index, interval] : state.idle_history) {
+        for (const auto& [index, interval] : account.history) {
           if (index == operation) return interval;
         }
         return Interval{};
       };
-      charge_idle(code(rank), next_operation(rank, compute), state.idle_since, now_, ran, state.buckets);
+      charge_idle(code(rank), next_operation(rank, compute), state.idle_since, now_, ran, account.buckets);
     }
-    state.idle_history.clear();
+    if (!std::exchange(state.has_history, false)) return;
+    accounts_[static_cast<std::size_t>(rank)].history.clear();
   }
 
   void finish(const End& end) {
     const std::size_t stream = end.stream;
     switch (end.kind) {
-      case InstructionKind::local: complete(end.rank, stream); return;
+      case InstructionKind::local: complete(end.rank, stream, end.began); return;
       case InstructionKind::send:
       case InstructionKind::receive: {
         const Operation& operation = code(end.rank).operation(next_operation(end.rank, stream));
         const std::int32_t peer = layout_.peer(end.rank, operation.peer_stage);
         const auto other = static_cast<std::size_t>(code(peer).operation(operation.peer).stream);
-        complete(peer, other);
-        complete(end.rank, stream);
+        complete(peer, other, end.began);
+        complete(end.rank, stream, end.began);
         return;
       }
       case InstructionKind::collective: {
         const RankGroup group = layout_.group(end.rank, end.group);
-        for (std::int32_t i = 0; i < group.count; ++i) complete(group.member(i), stream);
+        for (std::int32_t i = 0; i < group.count; ++i) complete(group.member(i), stream, end.began);
         return;
       }
     }
   }
 
   /// The stream's operation has ended: what waits for it goes on.
-  void complete(std::int32_t rank, std::size_t stream) {
+  void complete(std::int32_t rank, std::size_t stream, std::int64_t began) {
     Rank& state = at(rank);
     const std::int32_t index = next_operation(rank, stream);
-    const Interval ran{state.started[stream], now_};
+    const Interval ran{began, now_};
     if (stream == compute) {
-      charge_busy(code(rank), code(rank).operation(index), {ran.end - ran.start}, state.buckets);
+      const Operation& operation = code(rank).operation(index);
+      if (operation.parts < 0 && operation.bucket == Bucket::compute) {
+        state.computed.ps += now_ - began;
+      } else {
+        charge_busy(code(rank), operation, {now_ - began}, accounts_[static_cast<std::size_t>(rank)].buckets);
+      }
       state.idle_since = now_;
-    } else if (!(state.running >> compute & 1U) || state.started[compute] < 0) {
-      state.idle_history.emplace_back(index, ran);
+      state.computing = false;
+    } else if (!state.computing && now_ > state.idle_since) {
+      accounts_[static_cast<std::size_t>(rank)].history.emplace_back(index, ran);
+      state.has_history = true;
     }
     if (record_spans_) {
       append_spans(programs_, code(rank), layout_.stage(rank), rank, index, ran, message(rank, index), spans_);
     }
     ++state.ended[stream];
-    state.started[stream] = -1;
     state.running &= static_cast<std::uint8_t>(~(1U << stream));
     const std::uint8_t wakes = std::exchange(state.wakes[stream], std::uint8_t{0});
     advance(rank, stream);
@@ -210,7 +222,9 @@ class Events {
         CHECK(next_operation(rank, stream) == program.begin[stream + 1],
               "every instruction ran: a schedule is free of deadlock");
       }
-      timeline.buckets.push_back(close_account(at(rank).buckets, at(rank).idle_since, timeline.step));
+      BucketTimes& buckets = accounts_[static_cast<std::size_t>(rank)].buckets;
+      buckets[static_cast<std::size_t>(Bucket::compute)] += at(rank).computed;
+      timeline.buckets.push_back(close_account(buckets, at(rank).idle_since, timeline.step));
       timeline.stage_of_rank.push_back(layout_.stage(rank));
       timeline.instructions += static_cast<std::int64_t>(program.instructions.size());
     }
@@ -224,6 +238,7 @@ class Events {
   const SampledSpread spread_;
   std::vector<double> slowness_;  ///< per rank: share by which clocked work takes longer
   std::vector<Rank> ranks_;
+  std::vector<Account> accounts_;
   std::vector<std::int32_t> arrived_;  ///< at the next collective of each group
   EventQueue<End> queue_;
   std::vector<Span> spans_;
