@@ -177,6 +177,36 @@ TEST(Gemm, TheWeightGradientWritesItsSum) {
   EXPECT_FALSE(kernel.clocked);
 }
 
+// --- power --------------------------------------------------------------------------------------------------------
+
+TEST(Power, ACappedPartRunsAtTheClockThatItsLimitAllows) {
+  // sqrt((500 - 100) / (700 - 100)) of the 700 W part's clock; torchtitan's runs on 500 W cards ask for 0.67-0.73.
+  const Gpu full = load_gpu("h100-80gb-sxm");
+  const Gpu capped = load_gpu("h100-96gb-hbm2e-500w");
+  EXPECT_EQ(full.sustained_clock(Precision::bf16), *full.gemm.at(Precision::bf16).sustained);
+  EXPECT_NEAR(capped.sustained_clock(Precision::bf16) / full.sustained_clock(Precision::bf16), std::sqrt(400.0 / 600),
+              1e-12);
+  EXPECT_NEAR(capped.sustained_clock(Precision::bf16), 0.70, 0.03);
+  const Gemm gemm{.m = 8192, .n = 8192, .k = 8192};
+  EXPECT_GT(gemm_time(gemm, capped).time, 1.15 * gemm_time(gemm, full).time);
+}
+
+TEST(Power, MoreOfItIsNeverSlowerAndNeverBeatsTheBurst) {
+  // The B200 at the GB200's 1,200 W comes to what the GB200's own runs ask for.
+  Gpu gpu = load_gpu("b200-180gb-sxm");
+  gpu.power_limit.value = Watts(1200);
+  EXPECT_NEAR(gpu.sustained_clock(Precision::bf16) / load_gpu("gb200-186gb").sustained_clock(Precision::bf16), 1, 0.05);
+  double before = 0;
+  for (double watts = 10; watts < 5000; watts += 10) {
+    gpu.power_limit.value = Watts(watts);
+    const double clock = gpu.sustained_clock(Precision::bf16);
+    EXPECT_GE(clock, before) << watts;
+    EXPECT_LE(clock, 1) << watts;
+    before = clock;
+  }
+  EXPECT_EQ(before, 1);
+}
+
 // --- alignment ----------------------------------------------------------------------------------------------------
 
 // stas00/ml-engineering, swiglu-maf-bench.py on an H100: hidden 4,096, batch 4: 273 TFLOP/s for a feed-forward width of
