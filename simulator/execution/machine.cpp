@@ -41,8 +41,12 @@ std::int32_t Machine::group_size(GroupKind group) const {
   switch (group) {
     case GroupKind::tensor: return fold_ ? 1 : static_cast<std::int32_t>(grid.tensor);
     case GroupKind::context: return fold_ ? 1 : static_cast<std::int32_t>(grid.context);
-    case GroupKind::expert:
     case GroupKind::data: return fold_ ? 1 : static_cast<std::int32_t>(grid.context * grid.data);
+    case GroupKind::expert: return fold_ ? 1 : static_cast<std::int32_t>(grid.expert);
+    case GroupKind::expert_tensor: return fold_ ? 1 : static_cast<std::int32_t>(grid.expert_tensor);
+    case GroupKind::expert_data: {
+      return fold_ ? 1 : static_cast<std::int32_t>(grid.ranks_per_stage() / (grid.expert * grid.expert_tensor));
+    }
     case GroupKind::embedding: return grid.pipeline > 1 ? 2 : 1;
     case GroupKind::world: return ranks_;
   }
@@ -53,13 +57,17 @@ std::int32_t Machine::group_instance(std::int32_t rank, GroupKind group) const {
   // Every rank names its meetings; groups of different kinds never share one.
   const auto t = static_cast<std::int32_t>(programs_.grid.tensor);
   const auto c = static_cast<std::int32_t>(programs_.grid.context);
+  const auto et = static_cast<std::int32_t>(programs_.grid.expert_tensor);
+  const auto ep = static_cast<std::int32_t>(programs_.grid.expert);
   const auto per_stage = static_cast<std::int32_t>(fold_ ? 1 : programs_.grid.ranks_per_stage());
   const std::int32_t kind = static_cast<std::int32_t>(group) * ranks_;
   const std::int32_t in_stage = rank % per_stage;
   switch (group) {
     case GroupKind::tensor: return kind + (fold_ ? rank : rank / t);
     case GroupKind::context: return kind + (fold_ ? rank : rank / (t * c) * t + rank % t);
-    case GroupKind::expert:
+    case GroupKind::expert: return kind + (fold_ ? rank : rank / (et * ep) * et + rank % et);
+    case GroupKind::expert_tensor: return kind + (fold_ ? rank : rank / et);
+    case GroupKind::expert_data: return kind + (fold_ ? rank : rank / per_stage * et * ep + in_stage % (et * ep));
     case GroupKind::data: return kind + (fold_ ? rank : rank / per_stage * t + in_stage % t);
     case GroupKind::embedding: return kind + in_stage;
     case GroupKind::world: return kind;

@@ -62,14 +62,17 @@ Bytes gathered_bytes(const ShardedModel& model, const std::vector<ChunkContents>
 
 MemoryUse stage_memory(const ShardedModel& model, int stage, const ParallelPlan& plan, const Framework& framework,
                        const Gpu& gpu, std::int64_t chunks_in_flight, Bytes boundary) {
-  const double parameters = model.parameters(stage);
-  const double data_ranks = static_cast<double>(plan.data_parallel) * plan.context_parallel;
-  const StateBytes states =
-      adam_state_bytes(plan.precision, *framework.gradient_dtype == "fp32", plan.zero, data_ranks);
+  const double data_ranks = static_cast<double>(plan.dense_copies());
+  const ParameterCount count = model.count(stage);
   MemoryUse use;
-  use.parameters = Bytes(states.parameters * parameters);
-  use.gradients = Bytes(states.gradients * parameters);
-  use.optimizer = Bytes(states.optimizer * parameters);
+  for (const auto& [parameters, copies] :
+       {std::pair(count.dense, plan.dense_copies()), {count.expert, plan.expert_copies()}}) {
+    const StateBytes states =
+        adam_state_bytes(plan.precision, *framework.gradient_dtype == "fp32", plan.zero, static_cast<double>(copies));
+    use.parameters += Bytes(states.parameters * parameters);
+    use.gradients += Bytes(states.gradients * parameters);
+    use.optimizer += Bytes(states.optimizer * parameters);
+  }
   use.activations = activation_bytes(model, model.stages[static_cast<std::size_t>(stage)], chunks_in_flight);
   const double exchanged = plan.pipeline_parallel > 1 ? 4 : 0;  // sent and received, forward and backward
   use.buffers = *framework.communicator_memory * communicators(plan) + boundary * exchanged;
