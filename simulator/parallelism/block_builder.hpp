@@ -57,7 +57,7 @@ class BlockBuilder {
   void recompute_selected(OpList& ops);
   void send_to_experts(const Routing&, double element, Pass pass, OpList& ops);
   void send_to_tokens(const Routing&, Pass pass, OpList& ops);
-  void exchange_tokens(const Routing&, std::string_view name, double element, Pass pass, OpList& ops);
+  void exchange_tokens(std::string_view name, const Collective& exchange, Pass pass, OpList& ops);
   void expert_tensor_collective(const Routing&, std::string_view name, CollectiveKind kind, Pass pass, OpList& ops);
   void ring_attention(const CoreAttentionOp&, std::string_view name, Pass pass, bool backward, OpList& ops);
   void account_memory(LocalBlock& local) const;

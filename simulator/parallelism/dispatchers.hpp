@@ -21,8 +21,8 @@ struct TokenExchange {
 struct Dispatcher {
   std::string_view name;
   std::string_view description;
-  /// What one rank sends.
-  ExchangeBytes (*bytes)(const TokenExchange&);
+  Collective (*dispatch)(const TokenExchange&);
+  Collective (*combine)(const TokenExchange&);
   /// Rows that arrive at a rank and are sorted by expert there, of the rows that its experts work on: a dispatcher that
   /// sends one copy to a rank makes the others on arrival.
   double (*arriving)(const TokenExchange&);

@@ -38,16 +38,11 @@ TokenExchange token_exchange(const Sharding& s, const Routing& routing, double r
 
 }  // namespace
 
-void BlockBuilder::exchange_tokens(const Routing& routing, std::string_view name, double element, Pass pass,
-                                   OpList& ops) {
+void BlockBuilder::exchange_tokens(std::string_view name, const Collective& exchange, Pass pass, OpList& ops) {
   if (s_.expert.parallel == 1) return;
-  const ExchangeBytes bytes = s_.expert.dispatcher->bytes(token_exchange(s_, routing, element * h_));
   ops.push_back({.name = name,
                  .pass = pass,
-                 .work = Collective{.kind = CollectiveKind::all_to_all,
-                                    .group = GroupKind::expert,
-                                    .size = bytes.inside + bytes.outside,
-                                    .exchange = bytes},
+                 .work = exchange,
                  .lane = Lane::expert,
                  .after = static_cast<int>(ops.size()) - 1});
   await(static_cast<int>(ops.size()) - 1);
@@ -73,7 +68,7 @@ void BlockBuilder::send_to_experts(const Routing& routing, double element, Pass 
   if (dispatcher.sorts_by_rank || alone) {  // each token read once, its copies written
     memory(ops, "permute", pass, (1 + exchange.copies) * exchange.tokens * exchange.row);
   }
-  exchange_tokens(routing, "dispatch", element, pass, ops);
+  exchange_tokens("dispatch", dispatcher.dispatch(token_exchange(s_, routing, element * h_)), pass, ops);
   expert_tensor_collective(routing, "all_gather_expert_input", CollectiveKind::all_gather, pass, ops);
   if (alone) return;
   if (!dispatcher.sorts_by_rank) {
@@ -95,7 +90,7 @@ void BlockBuilder::send_to_tokens(const Routing& routing, Pass pass, OpList& ops
     memory(ops, "sort_by_rank", pass, 2 * rows * exchange.row);
   }
   expert_tensor_collective(routing, "reduce_scatter_expert_output", CollectiveKind::reduce_scatter, pass, ops);
-  exchange_tokens(routing, "combine", e_, pass, ops);
+  exchange_tokens("combine", dispatcher.combine(exchange), pass, ops);
   if (dispatcher.sorts_by_rank || alone) {
     memory(ops, "unpermute", pass, (1 + exchange.copies) * exchange.tokens * exchange.row);
   }
@@ -161,7 +156,7 @@ void BlockBuilder::backward(const ExpertLinearOp& linear, std::string_view name,
                      .k = rows / experts,
                      .precision = linear_precision(),
                      .layout = Layout::nt,
-                     .accumulate_fp32 = *framework_.gradient_accumulation_fusion});
+                     .accumulate_fp32 = *framework_.gradient_accumulation_fusion && s_.gradient == 4});
   accumulate_weight_gradient(ops, experts * n * k);
   if (linear.bias) memory(ops, "bias_gradient", Pass::backward_weight, e_ * rows * n);
 }
