@@ -365,6 +365,13 @@ Framework read_framework(const YamlNode& root, const std::string& name) {
   field(map, "host_time_per_layer_forward", framework.host_time_per_layer_forward);
   field(map, "host_time_per_layer_backward", framework.host_time_per_layer_backward);
   field(map, "host_time_per_step", framework.host_time_per_step);
+  field(map, "dispatcher", framework.dispatcher);
+  field(map, "overlap_ep", framework.overlap_ep);
+  field(map, "expert_tensor_follows", framework.expert_tensor_follows);
+  field(map, "fp8_dispatch", framework.fp8_dispatch);
+  field(map, "router_kernels", framework.router_kernels);
+  field(map, "host_time_per_moe_layer_forward", framework.host_time_per_moe_layer_forward);
+  field(map, "host_time_per_moe_layer_backward", framework.host_time_per_moe_layer_backward);
   field(map, "recompute_stops_early", framework.recompute_stops_early);
   field(map, "fp8_saves_inputs", framework.fp8_saves_inputs);
   field(map, "vocab_multiple", framework.vocab_multiple);
