@@ -25,6 +25,7 @@ struct ParallelPlan {
   int data_parallel = 1;
   int context_parallel = 1;
   int expert_parallel = 1;
+  std::string placement = "megatron";  ///< order of the dimensions over the ranks: parse_rank_order()
   std::optional<int> expert_tensor_parallel;
   std::int64_t microbatch = 1;    ///< sequences per microbatch per replica
   std::int64_t global_batch = 1;  ///< sequences per step
