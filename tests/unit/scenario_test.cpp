@@ -569,11 +569,11 @@ INSTANTIATE_TEST_SUITE_P(
                 "s.yaml:10:3: 'microbatch' is given twice (first in line 7)\n    microbatch: 3\n    ^ near here"},
         Refusal{
             "placement", std::string(scenario) + "  placement: tp-dp-xp\n",
-            "s.yaml:10:14: plan.placement: unknown dimension of a rank order 'xp', did you mean 'dp'? (one of: tp, cp, "
-            "ep, dp, pp)\n    placement: tp-dp-xp\n             ^ near here"},
+            "s.yaml:10:14: plan.placement: unknown dimension of a rank order 'xp', did you mean 'tp'? (one of: tp, cp, "
+            "ep, dp, pp)\n    placement: tp-dp-xp\n               ^ near here"},
         Refusal{"placement_without_stages", std::string(scenario) + "  placement: tp-dp\n",
                 "s.yaml:10:14: plan.placement: the rank order leaves out pp, whose degree is 4\n"
-                "    placement: tp-dp\n             ^ near here"},
+                "    placement: tp-dp\n               ^ near here"},
         Refusal{"degree_of_zero", replaced(scenario, "tensor_parallel: 2", "tensor_parallel: 0"),
                 "s.yaml:5:20: plan.tensor_parallel must be a whole number from 1 to 10,000,000, not '0'\n"
                 "    tensor_parallel: 0\n"
