@@ -1,182 +1,254 @@
 #include <algorithm>
-#include <cmath>
-#include <functional>
-#include <queue>
-#include <random>
 #include <utility>
 
-#include "simulator/engine/expected_slowest.hpp"
+#include "simulator/base/error.hpp"
+#include "simulator/engine/event_queue.hpp"
+#include "simulator/engine/random.hpp"
+#include "simulator/execution/account.hpp"
 #include "simulator/execution/execute.hpp"
-#include "simulator/execution/machine.hpp"
+#include "simulator/execution/rank_layout.hpp"
 
 namespace stepcast {
 namespace {
 
-/// Streams start their head instruction once it is ready; ends are events on the queue.
+constexpr std::size_t compute = static_cast<std::size_t>(Stream::compute);
+
+/// Streams start their next operation once it is ready; ends are events on the queue. A rank is a few counters, whatever
+/// the length of its program.
 class Events {
  public:
-  Events(const Programs& programs, bool fold, const SampledSpread& spread)
-      : machine_(programs, fold), spread_(spread), random_(spread.seed) {
-    const auto ranks = static_cast<std::size_t>(machine_.ranks());
-    next_.assign(ranks * stream_count, 0);
-    running_.assign(ranks * stream_count, false);
-    meetings_.resize(static_cast<std::size_t>(machine_.group_instances()));
-    for (std::int32_t rank = 0; rank < machine_.ranks(); ++rank) {
-      sleepers_.emplace_back(machine_.program(rank).instructions.size(), std::uint8_t{0});
-      slowness_.push_back(spread.speed > 0 ? spread.speed * normal() : 0);
+  Events(const Programs& programs, const ExecutionOptions& options, const SampledSpread& spread)
+      : programs_(programs),
+        code_(compile(programs)),
+        layout_(programs.grid, options.fold),
+        record_spans_(options.record_spans),
+        spread_(spread),
+        ranks_(static_cast<std::size_t>(layout_.ranks())),
+        accounts_(ranks_.size()),
+        arrived_(static_cast<std::size_t>(layout_.group_ids()), 0) {
+    for (std::int32_t rank = 0; rank < layout_.ranks(); ++rank) {
+      slowness_.push_back(spread.speed > 0 ? spread.speed * random_normal(spread.seed, rank, -1) : 0);
     }
   }
 
-  Timeline run(bool record_spans) {
-    for (std::int32_t rank = 0; rank < machine_.ranks(); ++rank) {
+  Timeline run() {
+    for (std::int32_t rank = 0; rank < layout_.ranks(); ++rank) {
       for (std::size_t stream = 0; stream < stream_count; ++stream) advance(rank, stream);
     }
     while (!queue_.empty()) {
-      const End event = queue_.top();
-      queue_.pop();
-      now_ = event.time;
+      const auto event = queue_.pop();
+      now_ = event.time.ps;
       ++events_;
-      finish(event.rank, event.instruction);
+      finish(event.what);
     }
-    Timeline timeline = machine_.account(record_spans);
-    timeline.events = events_;
-    return timeline;
+    return account();
   }
 
  private:
+  /// A stream's operation ends: of one rank, of both ends of a message, of every member of a group.
   struct End {
-    std::int64_t time;
-    std::int64_t order;  ///< ties: first scheduled, first served
-    std::int32_t rank, instruction;
-    bool operator>(const End& other) const { return time != other.time ? time > other.time : order > other.order; }
+    std::int64_t began;
+    std::int32_t rank;
+    std::uint8_t stream;
+    InstructionKind kind;
+    GroupKind group;
   };
-  struct Meeting {
-    std::vector<std::pair<std::int32_t, std::int32_t>> members;  ///< rank, instruction
+  /// What most events read and write of a rank: one cache line.
+  struct alignas(64) Rank {
+    std::array<std::int32_t, stream_count> ended{};  ///< operations of each stream
+    std::array<std::uint8_t, stream_count> wakes{};  ///< streams that wait for this one, a bit each
+    std::uint8_t running = 0;                        ///< streams whose next operation has begun or been posted
+    bool computing = false;                          ///< the compute stream's operation has begun
+    bool has_history = false;
+    std::int64_t idle_since = 0;  ///< the compute stream
+    SimTime computed;             ///< of Bucket::compute
+  };
+  /// The rest of its account.
+  struct Account {
+    BucketTimes buckets{};
+    /// What has ended while the compute stream was idle; it may be what it was idle for.
+    std::vector<std::pair<std::int32_t, Interval>> history;
   };
 
-  std::size_t slot(std::int32_t rank, std::size_t stream) const {
-    return static_cast<std::size_t>(rank) * stream_count + stream;
+  Rank& at(std::int32_t rank) { return ranks_[static_cast<std::size_t>(rank)]; }
+  const Code& code(std::int32_t rank) const { return code_[static_cast<std::size_t>(layout_.stage(rank))]; }
+  std::int32_t next_operation(std::int32_t rank, std::size_t stream) {
+    return code(rank).begin[stream] + at(rank).ended[stream];
   }
 
   void advance(std::int32_t rank, std::size_t stream) {
-    const Program& code = machine_.program(rank);
-    const auto& order = code.streams[stream];
-    std::size_t& next = next_[slot(rank, stream)];
-    if (running_[slot(rank, stream)] || next == order.size()) return;
-    const std::int32_t index = order[next];
-    const Instruction& instruction = code.instructions[static_cast<std::size_t>(index)];
-    for (std::int32_t w = 0; w < instruction.wait_count; ++w) {
-      const std::int32_t wait = code.waits[static_cast<std::size_t>(instruction.first_wait + w)];
-      if (machine_.end(rank, wait) < 0 || machine_.end(rank, wait) > now_) {
-        sleepers_[static_cast<std::size_t>(rank)][static_cast<std::size_t>(wait)] |=
-            static_cast<std::uint8_t>(1U << stream);
+    Rank& state = at(rank);
+    const Code& program = code(rank);
+    const std::int32_t index = program.begin[stream] + state.ended[stream];
+    if (state.running >> stream & 1U || index == program.begin[stream + 1]) return;
+    const Operation& operation = program.operation(index);
+    for (std::int32_t w = 0; w < operation.wait_count; ++w) {
+      const Wait wait = program.waits[static_cast<std::size_t>(operation.first_wait + w)];
+      const auto other = static_cast<std::size_t>(wait.stream);
+      if (state.ended[other] < wait.count) {
+        state.wakes[other] |= static_cast<std::uint8_t>(1U << stream);
         return;
       }
     }
-    running_[slot(rank, stream)] = true;
-    ++next;
-    issue(rank, index, instruction);
+    state.running |= static_cast<std::uint8_t>(1U << stream);
+    issue(rank, stream, operation);
   }
 
-  void issue(std::int32_t rank, std::int32_t index, const Instruction& instruction) {
-    switch (instruction.kind) {
-      case InstructionKind::local: begin(rank, index, sampled(rank, instruction)); return;
+  void issue(std::int32_t rank, std::size_t stream, const Operation& operation) {
+    const End end{now_, rank, static_cast<std::uint8_t>(stream), operation.kind, operation.group};
+    switch (operation.kind) {
+      case InstructionKind::local:
+        if (stream == compute) begin_compute(rank);
+        queue_.push({now_ + sampled(rank, operation)}, end);
+        return;
       case InstructionKind::send:
       case InstructionKind::receive: {
-        machine_.start(rank, index) = now_;  // posted
-        const std::int32_t peer = machine_.peer_rank(rank, instruction.peer_stage);
-        if (machine_.start(peer, instruction.peer) < 0) return;
-        begin(peer, instruction.peer, instruction.duration.ps);
-        begin(rank, index, instruction.duration.ps);
+        const std::int32_t peer = layout_.peer(rank, operation.peer_stage);
+        const auto other = static_cast<std::size_t>(code(peer).operation(operation.peer).stream);
+        if (!(at(peer).running >> other & 1U) || next_operation(peer, other) != operation.peer) return;  // not posted
+        queue_.push({now_ + operation.duration.ps}, end);
         return;
       }
       case InstructionKind::collective: {
-        Meeting& meeting = meetings_[static_cast<std::size_t>(machine_.group_instance(rank, instruction.group))];
-        meeting.members.emplace_back(rank, index);
-        if (static_cast<std::int32_t>(meeting.members.size()) < machine_.group_size(instruction.group)) return;
-        const Meeting complete = std::exchange(meeting, {});
-        for (const auto& [member, at] : complete.members) begin(member, at, instruction.duration.ps);
+        const RankGroup group = layout_.group(rank, operation.group);
+        std::int32_t& arrived = arrived_[static_cast<std::size_t>(group.id)];
+        if (++arrived < group.count) return;
+        arrived = 0;
+        for (std::int32_t i = 0; stream == compute && i < group.count; ++i) begin_compute(group.member(i));
+        queue_.push({now_ + operation.duration.ps}, end);
         return;
       }
     }
   }
 
-  /// A standard normal value; by the quantile, so that every standard library draws the same.
-  double normal() {
-    return normal_quantile((static_cast<double>(random_() >> 11) + 0.5) / 9007199254740992.0);  // 2^53
+  std::int64_t sampled(std::int32_t rank, const Operation& operation) const {
+    const std::int64_t duration = operation.duration.ps;
+    if (spread_.speed <= 0 && spread_.launch <= 0) return duration;
+    double longer = slowness_[static_cast<std::size_t>(rank)] * static_cast<double>(operation.clocked.ps);
+    if (spread_.launch > 0 && operation.launched > 0) {
+      longer += spread_.launch * operation.launched * random_normal(spread_.seed, rank, operation.first_instruction);
+    }
+    return std::max<std::int64_t>(0, duration + std::llround(longer));
   }
 
-  std::int64_t sampled(std::int32_t rank, const Instruction& instruction) {
-    if (spread_.speed <= 0 && spread_.launch <= 0) return instruction.duration.ps;
-    const double speed = slowness_[static_cast<std::size_t>(rank)] * static_cast<double>(instruction.clocked.ps);
-    const double launch = instruction.bucket == Bucket::compute
-                              ? spread_.launch * normal() * static_cast<double>(instruction.duration.ps)
-                              : 0;
-    return std::max<std::int64_t>(0, instruction.duration.ps + std::llround(speed + launch));
+  void begin_compute(std::int32_t rank) {
+    Rank& state = at(rank);
+    state.computing = true;
+    if (now_ > state.idle_since) {
+      Account& account = accounts_[static_cast<std::size_t>(rank)];
+      const auto ran = [&](std::int32_t operation) {
+        for (const auto& [index, interval] : account.history) {
+          if (index == operation) return interval;
+        }
+        return Interval{};
+      };
+      charge_idle(code(rank), next_operation(rank, compute), state.idle_since, now_, ran, account.buckets);
+    }
+    if (!std::exchange(state.has_history, false)) return;
+    accounts_[static_cast<std::size_t>(rank)].history.clear();
   }
 
-  void begin(std::int32_t rank, std::int32_t index, std::int64_t duration) {
-    machine_.start(rank, index) = now_;
-    machine_.end(rank, index) = now_ + duration;
-    queue_.push({now_ + duration, scheduled_++, rank, index});
-  }
-
-  void finish(std::int32_t rank, std::int32_t index) {
-    const Instruction& instruction = machine_.program(rank).instructions[static_cast<std::size_t>(index)];
-    const auto own = static_cast<std::size_t>(instruction.stream);
-    running_[slot(rank, own)] = false;
-    const std::uint8_t sleepers =
-        std::exchange(sleepers_[static_cast<std::size_t>(rank)][static_cast<std::size_t>(index)], std::uint8_t{0});
-    advance(rank, own);
-    for (std::size_t stream = 0; stream < stream_count; ++stream) {
-      if (stream != own && (sleepers >> stream & 1U)) advance(rank, stream);
+  void finish(const End& end) {
+    const std::size_t stream = end.stream;
+    switch (end.kind) {
+      case InstructionKind::local: complete(end.rank, stream, end.began); return;
+      case InstructionKind::send:
+      case InstructionKind::receive: {
+        const Operation& operation = code(end.rank).operation(next_operation(end.rank, stream));
+        const std::int32_t peer = layout_.peer(end.rank, operation.peer_stage);
+        const auto other = static_cast<std::size_t>(code(peer).operation(operation.peer).stream);
+        complete(peer, other, end.began);
+        complete(end.rank, stream, end.began);
+        return;
+      }
+      case InstructionKind::collective: {
+        const RankGroup group = layout_.group(end.rank, end.group);
+        for (std::int32_t i = 0; i < group.count; ++i) complete(group.member(i), stream, end.began);
+        return;
+      }
     }
   }
 
-  Machine machine_;
+  /// The stream's operation has ended: what waits for it goes on.
+  void complete(std::int32_t rank, std::size_t stream, std::int64_t began) {
+    Rank& state = at(rank);
+    const std::int32_t index = next_operation(rank, stream);
+    const Interval ran{began, now_};
+    if (stream == compute) {
+      const Operation& operation = code(rank).operation(index);
+      if (operation.parts < 0 && operation.bucket == Bucket::compute) {
+        state.computed.ps += now_ - began;
+      } else {
+        charge_busy(code(rank), operation, {now_ - began}, accounts_[static_cast<std::size_t>(rank)].buckets);
+      }
+      state.idle_since = now_;
+      state.computing = false;
+    } else if (!state.computing && now_ > state.idle_since) {
+      accounts_[static_cast<std::size_t>(rank)].history.emplace_back(index, ran);
+      state.has_history = true;
+    }
+    if (record_spans_) {
+      append_spans(programs_, code(rank), layout_.stage(rank), rank, index, ran, message(rank, index), spans_);
+    }
+    ++state.ended[stream];
+    state.running &= static_cast<std::uint8_t>(~(1U << stream));
+    const std::uint8_t wakes = std::exchange(state.wakes[stream], std::uint8_t{0});
+    advance(rank, stream);
+    for (std::size_t other = 0; other < stream_count; ++other) {
+      if (wakes >> other & 1U) advance(rank, other);
+    }
+  }
+
+  /// The same for a send and its receive.
+  std::int64_t message(std::int32_t rank, std::int32_t index) const {
+    const Operation& operation = code(rank).operation(index);
+    const auto number = [&](std::int32_t sender, std::int32_t send) {
+      return static_cast<std::int64_t>(sender) << 32 | send;
+    };
+    if (operation.kind == InstructionKind::send) return number(rank, index);
+    if (operation.kind != InstructionKind::receive) return -1;
+    return number(layout_.peer(rank, operation.peer_stage), operation.peer);
+  }
+
+  Timeline account() {
+    Timeline timeline;
+    timeline.labels = programs_.labels;
+    timeline.step = {now_};
+    timeline.events = events_;
+    timeline.spans = std::move(spans_);
+    for (std::int32_t rank = 0; rank < layout_.ranks(); ++rank) {
+      const Code& program = code(rank);
+      for (std::size_t stream = 0; stream < stream_count; ++stream) {
+        CHECK(next_operation(rank, stream) == program.begin[stream + 1],
+              "every instruction ran: a schedule is free of deadlock");
+      }
+      BucketTimes& buckets = accounts_[static_cast<std::size_t>(rank)].buckets;
+      buckets[static_cast<std::size_t>(Bucket::compute)] += at(rank).computed;
+      timeline.buckets.push_back(close_account(buckets, at(rank).idle_since, timeline.step));
+      timeline.stage_of_rank.push_back(layout_.stage(rank));
+      timeline.instructions += static_cast<std::int64_t>(program.instructions.size());
+    }
+    return timeline;
+  }
+
+  const Programs& programs_;
+  const std::vector<Code> code_;
+  const RankLayout layout_;
+  const bool record_spans_;
   const SampledSpread spread_;
-  std::mt19937_64 random_;
   std::vector<double> slowness_;  ///< per rank: share by which clocked work takes longer
-  std::vector<std::size_t> next_;
-  std::vector<bool> running_;
-  std::vector<std::vector<std::uint8_t>> sleepers_;
-  std::vector<Meeting> meetings_;
-  std::priority_queue<End, std::vector<End>, std::greater<>> queue_;
-  std::int64_t now_ = 0, scheduled_ = 0, events_ = 0;
+  std::vector<Rank> ranks_;
+  std::vector<Account> accounts_;
+  std::vector<std::int32_t> arrived_;  ///< at the next collective of each group
+  EventQueue<End> queue_;
+  std::vector<Span> spans_;
+  std::int64_t now_ = 0, events_ = 0;
 };
 
 }  // namespace
 
 Timeline events(const Programs& programs, const ExecutionOptions& options, const SampledSpread& spread) {
-  return Events(programs, options.fold, spread).run(options.record_spans);
-}
-
-const char* name_of(Stream stream) {
-  switch (stream) {
-    case Stream::compute: return "compute";
-    case Stream::tensor: return "tensor parallel";
-    case Stream::data: return "data parallel";
-    case Stream::send_forward: return "send forward";
-    case Stream::send_backward: return "send backward";
-    case Stream::receive_forward: return "receive forward";
-    case Stream::receive_backward: return "receive backward";
-  }
-  return "";
-}
-
-const char* name_of(Bucket bucket) {
-  switch (bucket) {
-    case Bucket::compute: return "compute";
-    case Bucket::tp_comm: return "tensor-parallel communication";
-    case Bucket::cp_comm: return "context-parallel communication";
-    case Bucket::ep_comm: return "expert-parallel communication";
-    case Bucket::dp_comm: return "data-parallel communication";
-    case Bucket::pp_comm: return "pipeline communication";
-    case Bucket::bubble: return "pipeline bubble";
-    case Bucket::optimizer: return "optimizer";
-    case Bucket::host: return "host and other";
-  }
-  return "";
+  return Events(programs, options, spread).run();
 }
 
 }  // namespace stepcast

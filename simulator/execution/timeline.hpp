@@ -36,7 +36,7 @@ struct Span {
   SimTime start, end;
   std::int32_t label = 0;  ///< index into Timeline::labels
   std::int32_t microbatch = -1;
-  std::int32_t message = -1;  ///< pairs a send with its receive; -1: neither
+  std::int64_t message = -1;  ///< pairs a send with its receive; -1: neither
 };
 
 struct Timeline {

@@ -1,0 +1,33 @@
+#include "simulator/execution/rank_layout.hpp"
+
+namespace stepcast {
+
+RankLayout::RankLayout(const RankGrid& grid, bool fold)
+    : tensor_(fold ? 1 : static_cast<std::int32_t>(grid.tensor)),
+      context_(fold ? 1 : static_cast<std::int32_t>(grid.context)),
+      data_(fold ? 1 : static_cast<std::int32_t>(grid.data)),
+      pipeline_(static_cast<std::int32_t>(grid.pipeline)),
+      per_stage_(tensor_ * context_ * data_),
+      ranks_(per_stage_ * pipeline_) {}
+
+RankGroup RankLayout::group(std::int32_t rank, GroupKind kind) const {
+  const std::int32_t ids = static_cast<std::int32_t>(kind) * ranks_;
+  // Members are `stride` apart; ranks of `stride * count` in a row share a block of such groups.
+  const auto within = [&](std::int32_t stride, std::int32_t count) {
+    const std::int32_t block = rank / (stride * count), place = rank % stride;
+    return RankGroup{block * stride * count + place, stride, count, ids + block * stride + place};
+  };
+  switch (kind) {
+    case GroupKind::tensor: return within(1, tensor_);
+    case GroupKind::context: return within(tensor_, context_);
+    case GroupKind::expert:
+    case GroupKind::data: return within(tensor_, context_ * data_);  // gradients are reduced over both
+    case GroupKind::embedding:
+      if (pipeline_ == 1) return {rank, 1, 1, ids + rank};
+      return {rank % per_stage_, per_stage_ * (pipeline_ - 1), 2, ids + rank % per_stage_};
+    case GroupKind::world: return {0, 1, ranks_, ids};
+  }
+  return {rank, 1, 1, ids + rank};
+}
+
+}  // namespace stepcast

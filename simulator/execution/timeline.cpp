@@ -1,0 +1,33 @@
+#include "simulator/execution/timeline.hpp"
+
+namespace stepcast {
+
+const char* name_of(Stream stream) {
+  switch (stream) {
+    case Stream::compute: return "compute";
+    case Stream::tensor: return "tensor parallel";
+    case Stream::data: return "data parallel";
+    case Stream::send_forward: return "send forward";
+    case Stream::send_backward: return "send backward";
+    case Stream::receive_forward: return "receive forward";
+    case Stream::receive_backward: return "receive backward";
+  }
+  return "";
+}
+
+const char* name_of(Bucket bucket) {
+  switch (bucket) {
+    case Bucket::compute: return "compute";
+    case Bucket::tp_comm: return "tensor-parallel communication";
+    case Bucket::cp_comm: return "context-parallel communication";
+    case Bucket::ep_comm: return "expert-parallel communication";
+    case Bucket::dp_comm: return "data-parallel communication";
+    case Bucket::pp_comm: return "pipeline communication";
+    case Bucket::bubble: return "pipeline bubble";
+    case Bucket::optimizer: return "optimizer";
+    case Bucket::host: return "host and other";
+  }
+  return "";
+}
+
+}  // namespace stepcast
