@@ -324,6 +324,9 @@ Fabric read_fabric(const YamlNode& root, const std::string& name) {
   fabric.nics_per_node = static_cast<int>(map.require("nics_per_node").integer(nics_per_node));
   field(map, "nic", fabric.nic);
   field(map, "topology", fabric.topology);
+  if (map.find("leaf_oversubscription")) share(map, "leaf_oversubscription", fabric.leaf_oversubscription);
+  if (map.find("spine_oversubscription")) share(map, "spine_oversubscription", fabric.spine_oversubscription);
+  if (map.find("pod_nodes")) field(map, "pod_nodes", fabric.pod_nodes);
   map.finish();
   return fabric;
 }
