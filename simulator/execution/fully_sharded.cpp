@@ -36,10 +36,10 @@ class FullySharded : public DataParallelism {
     ++at_;
     if (at.step.kind == PassKind::forward || !scatters(at.step)) return;
     copy("copy_in", (in_.parameter_bytes + in_.gradient_bytes) * at.block.parameters);  // widened to the reduced type
-    stage_.builder.collective(Stream::data, Bucket::dp_comm, GroupKind::data, "gradient_scatter",
-                              in_.costs.collective(CollectiveKind::reduce_scatter, GroupKind::data,
-                                                   Bytes(in_.gradient_bytes * at.block.parameters)),
-                              {stage_.builder.last(Stream::compute)});
+    stage_.builder.collective(
+        Stream::data, Bucket::dp_comm,
+        {CollectiveKind::reduce_scatter, GroupKind::data, Bytes(in_.gradient_bytes * at.block.parameters)},
+        "gradient_scatter", {stage_.builder.last(Stream::compute)});
   }
 
   void after_pass(const PassStep&) override {}
@@ -89,11 +89,10 @@ class FullySharded : public DataParallelism {
 
   void launch_gather(std::size_t unit) {
     if (!units_[unit].gather || units_[unit].parameters <= 0) return;
-    gathered_[unit] =
-        stage_.builder.collective(Stream::data, Bucket::dp_comm, GroupKind::data, "parameter_gather",
-                                  in_.costs.collective(CollectiveKind::all_gather, GroupKind::data,
-                                                       Bytes(in_.parameter_bytes * units_[unit].parameters)),
-                                  {stage_.builder.last(Stream::compute)});
+    gathered_[unit] = stage_.builder.collective(
+        Stream::data, Bucket::dp_comm,
+        {CollectiveKind::all_gather, GroupKind::data, Bytes(in_.parameter_bytes * units_[unit].parameters)},
+        "parameter_gather", {stage_.builder.last(Stream::compute)});
   }
 
   void copy(std::string_view name, double bytes) {

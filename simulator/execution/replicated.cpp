@@ -87,16 +87,15 @@ class Replicated : public DataParallelism {
 
   std::int32_t reduce(double count, bool overlapped) {
     const auto kind = sharded_optimizer() ? CollectiveKind::reduce_scatter : CollectiveKind::all_reduce;
-    return stage_.builder.collective(Stream::data, Bucket::dp_comm, GroupKind::data,
-                                     overlapped ? "gradient_reduce_overlapped" : "gradient_reduce",
-                                     in_.costs.collective(kind, GroupKind::data, Bytes(in_.gradient_bytes * count)),
-                                     {stage_.builder.last(Stream::compute)});
+    return stage_.builder.collective(
+        Stream::data, Bucket::dp_comm, {kind, GroupKind::data, Bytes(in_.gradient_bytes * count)},
+        overlapped ? "gradient_reduce_overlapped" : "gradient_reduce", {stage_.builder.last(Stream::compute)});
   }
 
   std::int32_t gather(double count, const std::vector<std::int32_t>& waits = {}) {
-    return stage_.builder.collective(
-        Stream::data, Bucket::dp_comm, GroupKind::data, "parameter_gather",
-        in_.costs.collective(CollectiveKind::all_gather, GroupKind::data, Bytes(in_.parameter_bytes * count)), waits);
+    return stage_.builder.collective(Stream::data, Bucket::dp_comm,
+                                     {CollectiveKind::all_gather, GroupKind::data, Bytes(in_.parameter_bytes * count)},
+                                     "parameter_gather", waits);
   }
 
   /// Overlapped reductions of a chunk start when every stage has had its last backward of that chunk: after virtual
