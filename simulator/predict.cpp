@@ -9,6 +9,7 @@
 #include "simulator/report/summarize.hpp"
 #include "simulator/resolve.hpp"
 #include "simulator/schedules/schedule.hpp"
+#include "simulator/workload/gradients.hpp"
 
 namespace stepcast {
 namespace {
@@ -86,7 +87,7 @@ Report predict(const Job& given, const ExecutionOptions& options, Timeline* trac
                              in_flight};
   summarize_model(summary, report);
   const Programs programs = lower({model, job.plan, job.framework, job.cluster, costs, boundary.sent, boundary.gathered,
-                                   gradient_reduce_bytes(job), element_bytes(job.plan.precision), options.granularity});
+                                   reduced_bytes(job.plan), element_bytes(job.plan.precision), options.granularity});
   Timeline timeline = execute(programs, job, options);
   summarize(summary, timeline, report);
 

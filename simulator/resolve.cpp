@@ -5,6 +5,7 @@
 #include "models/families.hpp"
 #include "simulator/parallelism/recompute.hpp"
 #include "simulator/schedules/schedule.hpp"
+#include "simulator/workload/gradients.hpp"
 
 namespace stepcast {
 
@@ -164,7 +165,8 @@ Sharding sharding_of(const Job& job) {
   sharding.context = plan.context_parallel;
   sharding.sequence_parallel = plan.sequence_parallel && plan.tensor_parallel > 1;
   sharding.precision = plan.precision;
-  sharding.element = plan.precision == Precision::fp8 ? 2 : element_bytes(plan.precision);
+  sharding.element = computed_bytes(plan);
+  sharding.gradient = accumulated_bytes(plan, job.framework);
   sharding.recompute = recompute_policy(plan.recompute).value_or(Recompute::none);
   sharding.flash_attention = plan.flash_attention.value();
   if (sharding.flash_attention) {
@@ -175,13 +177,6 @@ Sharding sharding_of(const Job& job) {
   sharding.tp_exposed = plan.overlap_tp.value() ? *job.framework.tp_overlap_exposed : 1.0;
   sharding.framework = &job.framework;
   return sharding;
-}
-
-double gradient_reduce_bytes(const Job& job) {
-  const std::string& dtype = job.plan.grad_reduce_dtype.value();
-  if (dtype == "fp32") return 4;
-  if (dtype == "parameter") return job.plan.precision == Precision::fp8 ? 2 : element_bytes(job.plan.precision);
-  return 2;
 }
 
 }  // namespace stepcast

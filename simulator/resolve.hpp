@@ -24,7 +24,4 @@ std::int64_t padded_vocab(const Job& job);
 /// What local shapes depend on, of a resolved job.
 Sharding sharding_of(const Job& job);
 
-/// Bytes per parameter of the gradients as they are reduced.
-double gradient_reduce_bytes(const Job& job);
-
 }  // namespace stepcast

@@ -42,12 +42,17 @@ ValidationRow step_time_row(const Entry& entry, const Report& report) {
   return row;
 }
 
-/// Every kind of measured memory is compared with the predicted peak.
+/// What the kind of measurement sees of the prediction; one that does not say what it is, is taken as the device's.
+Bytes seen_by(const std::string& kind, const MemoryUse& memory) {
+  if (kind == "allocated" || kind == "active") return memory.allocated();
+  return kind == "reserved" ? memory.reserved() : memory.peak();
+}
+
 ValidationRow memory_row(const Entry& entry, const Report& report) {
   ValidationRow row = row_of(entry, Metric::memory);
   const Reference& reference = *entry.job.reference;
   row.published = reference.measured.memory_gib;
-  if (report.memory.peak() > Bytes{}) row.predicted = report.memory.peak() / 1.0_GiB;
+  if (report.memory.peak() > Bytes{}) row.predicted = seen_by(reference.measured.memory_kind, report.memory) / 1.0_GiB;
   if (!reference.suspect.empty()) {
     row.status = ValidationStatus::suspect;
     row.reason = reference.suspect;

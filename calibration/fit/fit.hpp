@@ -11,6 +11,7 @@
 
 #include "calibration/fit/statistics.hpp"
 #include "calibration/measurement.hpp"
+#include "simulator/cluster/cluster.hpp"
 #include "simulator/profiles/gpu.hpp"
 
 namespace stepcast {
@@ -75,6 +76,13 @@ struct Fit {
 /// notes say.
 /// @throws UserError for too few measurements, contradicting ones, ones of another GPU
 Fit fit_gpu(const std::vector<Measurement>& measurements, const Gpu& base, const FitOptions& options);
+
+/// The links inside a node, or those between nodes.
+enum class Tier : std::uint8_t { node, network };
+
+/// Fits one tier of links to collectives inside a node, or over several, with the other tier as it is in `base`.
+/// @throws UserError for too few of them
+Fit fit_links(const std::vector<Measurement>& measurements, const Cluster& base, Tier which, const FitOptions& options);
 
 // One kind each; `gpu` already holds what was fitted before it and takes what is fitted here.
 Fit fit_gemm(const std::vector<const Measurement*>& measurements, Gpu& gpu, Precision precision,

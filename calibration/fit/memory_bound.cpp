@@ -98,7 +98,7 @@ Fit fit_memory_bound(const std::vector<const Measurement*>& measurements, Gpu& g
     }
     for (double& ratio : log_ratio) ratio -= count > 0 ? sum / count : 0;
   };
-  const std::vector<Unknown> unknowns{{"bandwidth_fraction", 0.2, 1.2, profile.bandwidth_fraction},
+  const std::vector<Unknown> unknowns{{"bandwidth_fraction", 0.2, 1.0, profile.bandwidth_fraction},
                                       {"ramp_time", 0, 10e-6, profile.ramp_time->si()},
                                       {"floor_time", 0, 15e-6, profile.floor_time->si()}};
   const auto set = [&](const std::vector<double>& values) {

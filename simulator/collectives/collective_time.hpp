@@ -43,6 +43,11 @@ Seconds tree_all_reduce(Bytes size, const GroupShape& group, const Cluster& clus
 /// simulator/README.md has the figures.
 Seconds collective_time(CollectiveKind kind, Bytes size, const GroupShape& group, const Cluster& cluster);
 
+/// Time of an all_to_all in which a rank sends `size` bytes in all, its own part included, an equal part to each: as
+/// NCCL's sends, pairwise or by PXN (nccl_time), held to nccl-tests logs. GPUs that NCCL's tables do not know: all
+/// messages at once, (p-1)/n of the size over the node's links and (n-p)/n through the NIC, the slower of the two.
+Seconds all_to_all_time(Bytes size, const GroupShape& group, const Cluster& cluster);
+
 /// Time of one point-to-point transfer of `size` bytes between GPUs; every GPU of the node sends at the same time.
 Seconds point_to_point_time(Bytes size, bool crosses_network, const Cluster& cluster);
 

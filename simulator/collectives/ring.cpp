@@ -34,8 +34,33 @@ Hop ring_hop(const Cluster& cluster, const GroupShape& group) {
   return {*cluster.fabric.nic.latency, group.per_domain > 1 ? std::min(inside, outside) : outside};
 }
 
+namespace {
+
+/// GPUs that NCCL's tables do not know: all messages in flight at once, the node's own over its links, the others through
+/// the NIC; the slower of the two paths paces it. Each message costs a post, of the smallest latency that a link has.
+Seconds pairwise_all_to_all(Bytes size, const GroupShape& group, const Cluster& cluster) {
+  const double n = static_cast<double>(group.ranks);
+  const double in_node = static_cast<double>(std::min(group.ranks, group.per_domain));
+  const LinkTier& tier = group.crosses_network() ? cluster.fabric.nic : cluster.node.intra;
+  const Seconds inside = (in_node - 1) / n * size / achieved(cluster.node.intra);
+  const Seconds outside = group.crosses_network() ? (n - in_node) / n * size / nic_share(cluster) : Seconds(0);
+  const Seconds posts = (n - 1) * *cluster.node.intra.latency;
+  const Seconds ramp = (n - 1) / n * std::min(*tier.half_size, size) /
+                       (group.crosses_network() ? nic_share(cluster) : achieved(cluster.node.intra));
+  return *tier.launch + *tier.latency + posts + std::max(inside, outside) + ramp;
+}
+
+}  // namespace
+
+Seconds all_to_all_time(Bytes size, const GroupShape& group, const Cluster& cluster) {
+  if (group.ranks <= 1) return Seconds(0);
+  if (nccl_generation(cluster.gpu.generation) == nullptr) return pairwise_all_to_all(size, group, cluster);
+  return nccl_time({CollectiveKind::all_to_all, size, group, cluster});
+}
+
 Seconds collective_time(CollectiveKind kind, Bytes size, const GroupShape& group, const Cluster& cluster) {
   if (group.ranks <= 1) return Seconds(0);
+  if (kind == CollectiveKind::all_to_all) return all_to_all_time(size, group, cluster);
   const Hop hop = ring_hop(cluster, group);
   const LinkTier& tier = group.crosses_network() ? cluster.fabric.nic : cluster.node.intra;
   const double n = static_cast<double>(group.ranks);

@@ -1,6 +1,7 @@
 #include "simulator/input/cluster_reader.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <utility>
 
 #include <fmt/format.h>
@@ -42,9 +43,14 @@ std::string listed(const std::vector<const Node*>& nodes) {
 /// The nodes with this GPU, the smallest first; of one size, in the order of their names.
 std::vector<const Node*> nodes_with(const YamlValue& gpu, PresetStore& presets) {
   std::vector<const Node*> found = presets.nodes();
-  const std::string name = PresetStore::stem(gpu);
-  std::erase_if(found, [&](const Node* node) { return node->gpu != name; });
-  if (found.empty()) throw gpu.error(fmt::format("no node preset has the GPU '{}': state the node", name));
+  const std::vector<std::string> names = presets.stands_for(PresetKind::gpu, gpu);
+  const auto has = [](const std::string& name) { return [&](const Node* node) { return node->gpu == name; }; };
+  const auto name = std::find_if(names.begin(), names.end(),
+                                 [&](const auto& each) { return std::any_of(found.begin(), found.end(), has(each)); });
+  if (name == names.end()) {
+    throw gpu.error(fmt::format("no node preset has the GPU '{}': state the node", names.front()));
+  }
+  std::erase_if(found, std::not_fn(has(*name)));
   std::stable_sort(found.begin(), found.end(), [](auto* a, auto* b) { return a->gpus < b->gpus; });
   return found;
 }
@@ -75,9 +81,10 @@ void read_named_node(YamlMap& map, const YamlValue& node, PresetStore& presets, 
     throw map.error(fmt::format("{}.gpu is missing: the node '{}' takes any", map.path(), cluster.node.name));
   }
   cluster.gpu = presets.gpu(gpu ? *gpu : YamlValue(*of_node, "gpu"));
-  if (of_node == nullptr) return;
+  if (!gpu || of_node == nullptr) return;
   const std::string expected = PresetStore::stem(YamlValue(*of_node, "gpu"));
-  if (cluster.gpu.name != expected) {
+  const std::vector<std::string> names = presets.stands_for(PresetKind::gpu, *gpu);
+  if (std::find(names.begin(), names.end(), expected) == names.end()) {
     throw gpu->error(
         fmt::format("the node '{}' has the GPU '{}', not '{}'", cluster.node.name, expected, cluster.gpu.name));
   }

@@ -59,6 +59,8 @@ struct PublishedParameters {
 std::optional<PublishedParameters> published_parameters(const std::string& model_preset);
 
 Gpu load_gpu(const std::string& name);
+Node load_node(const std::string& name);
+Fabric load_fabric(const std::string& name);
 Framework load_framework(const std::string& name);
 
 }  // namespace stepcast

@@ -96,6 +96,20 @@ YamlNode PresetStore::with_base(PresetKind kind, const YamlNode& map, const std:
   return extended(map, tree_at(kind, path, chain), stem(name));
 }
 
+std::vector<std::string> PresetStore::stands_for(PresetKind kind, const YamlValue& name) {
+  std::vector<std::string> names{stem(name)};
+  if (!is_path(name.text())) return names;
+  tree(kind, name);  // has every base, and none twice
+  YamlNode file = load_yaml(path_of(kind, name));
+  for (const YamlNode* extends = file.find("extends"); extends != nullptr && extends->kind != YamlNode::Kind::null;
+       extends = file.find("extends")) {
+    const YamlValue base(*extends, "extends");
+    names.push_back(stem(base));
+    file = load_yaml(path_of(kind, base));
+  }
+  return names;
+}
+
 const YamlNode& PresetStore::tree(PresetKind kind, const YamlValue& name) {
   return tree_at(kind, path_of(kind, name), {});
 }

@@ -40,6 +40,10 @@ class PresetStore {
   /// The preset's name without folder and extension.
   static std::string stem(const YamlValue& name);
 
+  /// The preset's name; after a path, the names of the presets that the file extends, the nearest first: a profile of
+  /// one's own stands for the part that it describes anew, wherever that one fits.
+  std::vector<std::string> stands_for(PresetKind kind, const YamlValue& name);
+
   /// All presets of a kind in the data directory, sorted.
   const std::vector<std::string>& names(PresetKind kind);
 

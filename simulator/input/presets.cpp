@@ -77,6 +77,18 @@ Gpu load_gpu(const std::string& name) {
   return presets.gpu(YamlValue(written, "gpu"));
 }
 
+Node load_node(const std::string& name) {
+  PresetStore presets;
+  const YamlNode written = yaml_scalar(name);
+  return presets.node(YamlValue(written, "node"));
+}
+
+Fabric load_fabric(const std::string& name) {
+  PresetStore presets;
+  const YamlNode written = yaml_scalar(name);
+  return presets.fabric(YamlValue(written, "fabric"));
+}
+
 Framework load_framework(const std::string& name) {
   PresetStore presets;
   const YamlNode written = yaml_scalar(name);

@@ -17,6 +17,7 @@ constexpr IntegerRange nics_per_node{0, 10'000};
 
 const std::vector<std::string> basis_names{"datasheet", "measured", "fitted", "estimated", "assumed"};
 const std::vector<std::string> launch_mode_names{"eager", "cuda_graph", "compiled"};
+const std::vector<std::string> gradient_type_names{"fp32", "parameter", "reduced", "fp32_if_bf16", "fp32_beside_bf16"};
 const std::vector<std::string> pipeline_exchange_names{"blocking", "blocking_per_pair", "overlapped"};
 
 /// The enumerator at the place of the name in `names`.
@@ -52,6 +53,9 @@ void read(const YamlValue& value, bool& target) { target = value.boolean(); }
 void read(const YamlValue& value, std::string& target) { target = value.text(); }
 void read(const YamlValue& value, LaunchMode& target) {
   target = enumerator<LaunchMode>(value, "launch mode", launch_mode_names);
+}
+void read(const YamlValue& value, GradientType& target) {
+  target = enumerator<GradientType>(value, "gradient type", gradient_type_names);
 }
 [[maybe_unused]] void read(const YamlValue& value, PipelineExchange& target) {
   target = enumerator<PipelineExchange>(value, "pipeline exchange", pipeline_exchange_names);
@@ -353,6 +357,7 @@ Framework read_framework(const YamlNode& root, const std::string& name) {
   field(map, "host_time_per_layer_backward", framework.host_time_per_layer_backward);
   field(map, "host_time_per_step", framework.host_time_per_step);
   field(map, "recompute_stops_early", framework.recompute_stops_early);
+  field(map, "fp8_saves_inputs", framework.fp8_saves_inputs);
   field(map, "vocab_multiple", framework.vocab_multiple);
   field(map, "vocab_multiple_times_tp", framework.vocab_multiple_times_tp);
   field(map, "sharding_nics", framework.sharding_nics);
@@ -360,6 +365,8 @@ Framework read_framework(const YamlNode& root, const std::string& name) {
   field(map, "gradient_clip_bytes", framework.gradient_clip_bytes);
   field(map, "gradient_clear_bytes", framework.gradient_clear_bytes);
   field(map, "gradient_scale_bytes", framework.gradient_scale_bytes);
+  field(map, "sharded_master", framework.sharded_master);
+  field(map, "reduce_buffer", framework.reduce_buffer);
   field(map, "communicator_memory", framework.communicator_memory);
   field(map, "fragmentation", framework.fragmentation);
   map.finish();

@@ -53,7 +53,7 @@ GemmModel::GemmModel(const Gpu& gpu, Precision precision)
 
 GemmModel::Best GemmModel::best(const Launch& launch) const {
   const double load = launch.operands / memory_rate_;
-  Best best{std::numeric_limits<double>::infinity(), false};
+  Best best{std::numeric_limits<double>::infinity(), 1, false};
   for (const Tile& tile : tiles_) {
     const double tiles = whole(launch.m / tile.rows) * whole(launch.n / tile.columns) * launch.batch;
     for (double split : {1.0, 2.0, 4.0}) {
@@ -65,17 +65,20 @@ GemmModel::Best GemmModel::best(const Launch& launch) const {
       const double store = (launch.output + partial) / memory_rate_ * profile_.epilogue_exposed;
       const double floor = (launch.operands + launch.output + partial) / hbm_rate_;
       const double time = std::max(std::max(compute, load) + store, floor);
-      if (time < best.time) best = {time, load > compute || floor >= time};
+      if (time < best.time) {
+        const double clocked = std::max(std::max(compute / profile_.sustained, load) + store, floor);
+        best = {time, clocked / time, load > compute || store > compute || floor >= time};
+      }
       if (exact >= 1 || !launch.splits) break;  // enough tiles: splitting k only adds traffic
     }
   }
   return best;
 }
 
-KernelTime GemmModel::finished(const Launch& launch, Layout layout, double slowdown, Evidence evidence) const {
+KernelTime GemmModel::finished(const Launch& launch, Layout layout, double penalty, Evidence evidence) const {
   const Best found = best(launch);
   const double factor = layout == Layout::nn ? *profile_.nn_factor : layout == Layout::nt ? *profile_.nt_factor : 1.0;
-  double burst = fixed_ + found.time * factor * slowdown;
+  double burst = fixed_ + found.time * factor * penalty;
   if (!profile_.residual.empty() && launch.batch == 1) {  // measured on single products
     const auto correction = profile_.residual.at(std::log2(launch.m), std::log2(launch.n), std::log2(launch.k));
     const double fastest =
@@ -83,8 +86,7 @@ KernelTime GemmModel::finished(const Launch& launch, Layout layout, double slowd
     burst = std::max(burst * std::exp(correction.log_ratio), fixed_ + fastest);
     if (evidence <= Evidence::fitted) evidence = correction.supported ? Evidence::interpolated : Evidence::extrapolated;
   }
-  // Memory-bound shapes do not slow down with the core clock.
-  const double work = std::max(0.0, burst - fixed_) / (found.memory_bound ? 1.0 : *profile_.sustained);
+  const double work = std::max(0.0, burst - fixed_) * found.slowdown;
   const Bound bound = fixed_ > work ? Bound::launch : found.memory_bound ? Bound::hbm : Bound::tensor_cores;
   return {Seconds(fixed_ + work), bound, evidence, bound == Bound::tensor_cores};
 }

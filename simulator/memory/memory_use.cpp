@@ -2,26 +2,40 @@
 
 #include <algorithm>
 
+#include "simulator/workload/gradients.hpp"
+
 namespace stepcast {
 
-StateBytes adam_state_bytes(Precision precision, bool gradients_fp32, int zero, double data_ranks) {
+StateBytes adam_state_bytes(Precision precision, double gradient_bytes, int zero, double data_ranks) {
   const bool wide = precision == Precision::fp32 || precision == Precision::tf32;
   StateBytes bytes;
   bytes.parameters = wide ? 4 : 2;
-  bytes.gradients = wide || gradients_fp32 ? 4 : 2;
-  bytes.optimizer = wide ? 8 : gradients_fp32 ? 12 : 16;
-  if (zero >= 1) bytes.optimizer /= data_ranks;
+  bytes.gradients = wide ? 4 : gradient_bytes;
+  bytes.optimizer = wide ? 8 : 12;
+  bytes.step = wide || gradient_bytes >= 4 ? 0 : 4;
+  if (zero >= 1) bytes.optimizer /= data_ranks, bytes.step /= data_ranks;
   if (zero >= 2) bytes.gradients /= data_ranks;
   if (zero >= 3) bytes.parameters /= data_ranks;
   return bytes;
 }
 
+StateBytes fully_sharded_state_bytes(double shard_ranks) {
+  return {4 / shard_ranks, 4 / shard_ranks, 8 / shard_ranks, 0};
+}
+
+Bytes MemoryUse::reserved() const {
+  const Bytes room = std::max(capacity - outside(), allocated());
+  return std::min(allocated() * fragmentation, room);
+}
+
 namespace {
 
-/// Groups of more than one rank that a GPU belongs to: each has a communicator with its own buffers.
+/// Groups of more than one rank that a GPU belongs to: each has a communicator with its own buffers. A pipeline has one
+/// for each neighbour (ProcessGroupNCCL makes one a pair); the norm of all gradients crosses the model-parallel group.
 int communicators(const ParallelPlan& plan) {
-  return (plan.tensor_parallel > 1) + (plan.data_parallel * plan.context_parallel > 1) + (plan.pipeline_parallel > 1) +
-         (plan.context_parallel > 1) + (plan.expert_parallel > 1);
+  const bool tensor = plan.tensor_parallel > 1, pipeline = plan.pipeline_parallel > 1;
+  return tensor + (plan.data_parallel * plan.context_parallel > 1) + std::min(plan.pipeline_parallel - 1, 2) +
+         (plan.context_parallel > 1) + (plan.expert_parallel > 1) + (tensor && pipeline);
 }
 
 Bytes activation_bytes(const ShardedModel& model, const std::vector<ChunkContents>& chunks, std::int64_t in_flight) {
@@ -40,22 +54,34 @@ Bytes activation_bytes(const ShardedModel& model, const std::vector<ChunkContent
   return layers / v * static_cast<double>(in_flight) + ends + working;
 }
 
-/// What fully sharded training holds on top of its shards: two gathered units in flight, the gradients of one whole, and
-/// its reduce_scatter input in flight beside the next (PyTorch FSDP2 `_fsdp_param_group.py`); or all parameters, when
-/// they stay gathered.
-Bytes gathered_bytes(const ShardedModel& model, const std::vector<ChunkContents>& chunks, const ParallelPlan& plan,
-                     double reduce_bytes) {
-  const double element = plan.precision == Precision::fp8 ? 2 : element_bytes(plan.precision);
-  double largest = 0, all = 0;
+double parameters_of(const ShardedModel& model, const std::vector<ChunkContents>& chunks, double& largest) {
+  double all = 0;
   for (const ChunkContents& chunk : chunks) {
     for_each_block(model, chunk, [&](const LocalBlock& block, int count) {
       largest = std::max(largest, block.parameters);
       all += block.parameters * count;
     });
   }
+  return all;
+}
+
+/// What fully sharded training holds on top of its shards: two gathered units in flight, or all parameters when they
+/// stay gathered; the gradients of one unit, and its reduce_scatter input beside the next (PyTorch FSDP2
+/// `_fsdp_param_group.py`). Under a pipeline the gradients stay whole, in the type of the reduction, until the last
+/// microbatch (torch.distributed.pipelining: no synchronisation before it).
+Bytes gathered_bytes(const ShardedModel& model, const std::vector<ChunkContents>& chunks, const ParallelPlan& plan) {
+  const double element = computed_bytes(plan), reduced = reduced_bytes(plan);
+  double largest = 0;
+  const double all = parameters_of(model, chunks, largest);
   const bool stay = plan.zero == 2 || !plan.reshard_after_forward.value_or(plan.pipeline_parallel == 1);
   const double gathered = stay ? element * all : 2 * element * largest;
-  return Bytes(gathered + (element + 2 * reduce_bytes) * largest);
+  const double accumulated = plan.pipeline_parallel > 1 ? reduced * all : 0;
+  return Bytes(gathered + accumulated + (element + 2 * reduced) * largest);
+}
+
+/// PyTorch FSDP shards fp32 masters in stages 2 (SHARD_GRAD_OP) and 3; others keep them beside what is computed with.
+bool shards_master(const ParallelPlan& plan, const Framework& framework) {
+  return plan.zero >= 2 && *framework.sharded_master;
 }
 
 }  // namespace
@@ -64,20 +90,28 @@ MemoryUse stage_memory(const ShardedModel& model, int stage, const ParallelPlan&
                        const Gpu& gpu, std::int64_t chunks_in_flight, Bytes boundary) {
   const double parameters = model.parameters(stage);
   const double data_ranks = static_cast<double>(plan.data_parallel) * plan.context_parallel;
-  const StateBytes states =
-      adam_state_bytes(plan.precision, *framework.gradient_dtype == "fp32", plan.zero, data_ranks);
+  const bool sharded_master = shards_master(plan, framework);
+  const StateBytes states = sharded_master
+                                ? fully_sharded_state_bytes(data_ranks)
+                                : adam_state_bytes(plan.precision, held_bytes(plan, framework), plan.zero, data_ranks);
   MemoryUse use;
   use.parameters = Bytes(states.parameters * parameters);
   use.gradients = Bytes(states.gradients * parameters);
   use.optimizer = Bytes(states.optimizer * parameters);
-  use.activations = activation_bytes(model, model.stages[static_cast<std::size_t>(stage)], chunks_in_flight);
+  // The step begins when the last activation is gone: whichever is more.
+  use.activations = std::max(activation_bytes(model, model.stages[static_cast<std::size_t>(stage)], chunks_in_flight),
+                             Bytes(states.step * parameters));
   const double exchanged = plan.pipeline_parallel > 1 ? 4 : 0;  // sent and received, forward and backward
-  use.buffers = *framework.communicator_memory * communicators(plan) + boundary * exchanged;
-  if (plan.zero >= 2 && data_ranks > 1) {
-    const double reduce_bytes = plan.grad_reduce_dtype.value_or("fp32") == "fp32" ? 4 : 2;
-    use.buffers += gathered_bytes(model, model.stages[static_cast<std::size_t>(stage)], plan, reduce_bytes);
+  use.buffers = boundary * exchanged;
+  if (data_ranks > 1) {
+    use.buffers += *framework.reduce_buffer;
+    if (sharded_master || plan.zero >= 3) {
+      use.buffers += gathered_bytes(model, model.stages[static_cast<std::size_t>(stage)], plan);
+    }
   }
-  use.other = *gpu.context_memory;
+  use.communicators = *framework.communicator_memory * communicators(plan);
+  use.context = *gpu.context_memory;
+  use.fragmentation = *framework.fragmentation;
   use.capacity = *gpu.memory;
   return use;
 }

@@ -13,26 +13,43 @@
 
 namespace stepcast {
 
+///
+/// What a measurement says depends on whom it asks: PyTorch's tensors (`allocated`), its caching allocator
+/// (`reserved`), or the device (`peak`, what nvidia-smi shows).
 struct MemoryUse {
-  Bytes parameters, gradients, optimizer, activations, buffers, other;
+  Bytes parameters, gradients, optimizer, activations;
+  Bytes buffers;             ///< tensors of the software: gathered parameters, reduction buckets, exchanged activations
+  Bytes communicators;       ///< NCCL's, outside the allocator
+  Bytes context;             ///< CUDA context and loaded kernels
+  double fragmentation = 1;  ///< reserved / allocated, where there is room
   Bytes capacity;
 
-  Bytes peak() const { return parameters + gradients + optimizer + activations + buffers + other; }
-  bool fits() const { return peak() <= capacity; }
+  Bytes allocated() const { return parameters + gradients + optimizer + activations + buffers; }
+  /// The allocator's cache grows with fragmentation as far as the device has room, and is given back when it has none.
+  Bytes reserved() const;
+  Bytes outside() const { return communicators + context; }
+  Bytes peak() const { return reserved() + outside(); }
+  Bytes other() const { return peak() - allocated(); }
+  bool fits() const { return allocated() + outside() <= capacity; }
 };
 
-/// Bytes of model states per parameter of one rank; sharded parts are divided by the data-parallel ranks already.
+/// Bytes of model states per parameter of one rank; sharded parts are divided by the ranks that share them.
 struct StateBytes {
   double parameters = 0, gradients = 0, optimizer = 0;
-  double total() const { return parameters + gradients + optimizer; }
+  double step = 0;  ///< fp32 copy of the gradients that lives in the optimizer's step only
+
+  double total() const { return parameters + gradients + optimizer + step; }
 };
+
+/// PyTorch FSDP: fp32 shards of parameters, which are the master copy, of gradients and of two moments (16 bytes).
+StateBytes fully_sharded_state_bytes(double shard_ranks);
 
 /// Adam with mixed precision: 16-bit parameters and gradients, fp32 master copy and two moments (K = 12).
 /// fp32: parameters, gradients and two moments.
-/// @param gradients_fp32  the accumulated gradient is fp32 (4 bytes); else 16-bit, with an fp32 copy at the step
+/// @param gradient_bytes  held per parameter (see held_bytes()); below 4 the step makes an fp32 copy
 /// @param zero            0: everything on every rank; 1: the optimizer is sharded over `data_ranks`; 2: the gradients
 ///                        too; 3: the parameters too
-StateBytes adam_state_bytes(Precision precision, bool gradients_fp32, int zero, double data_ranks);
+StateBytes adam_state_bytes(Precision precision, double gradient_bytes, int zero, double data_ranks);
 
 /// @param chunks_in_flight     chunk activations that the schedule holds at the stage's peak
 /// @param boundary             activation tensor exchanged with neighbouring stages

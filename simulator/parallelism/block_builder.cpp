@@ -303,11 +303,10 @@ void BlockBuilder::weight_gradient(OpList& ops, std::string_view name, double ro
           .k = T_,
           .precision = linear_precision(),
           .layout = Layout::nt,
-          .accumulate_fp32 = fused});
-  if (!fused && (s_.microbatches > 1 || *framework_.gradient_dtype == "fp32")) {
+          .accumulate_fp32 = fused && s_.gradient == 4});
+  if (!fused && (s_.microbatches > 1 || s_.gradient > e_)) {
     // main_grad += dW: read dW, read and write the sum.
-    const double sum = *framework_.gradient_dtype == "fp32" ? 4 : e_;
-    memory(ops, "gradient_accumulate", Pass::backward_weight, (e_ + 2 * sum) * rows * columns);
+    memory(ops, "gradient_accumulate", Pass::backward_weight, (e_ + 2 * s_.gradient) * rows * columns);
   }
 }
 
@@ -421,8 +420,7 @@ void BlockBuilder::backward(const EmbeddingOp& embedding, std::string_view name,
   // Scatter-add of T rows into a dense gradient that is first cleared, then added to the accumulated one:
   // clear 2 + read 2 + read and write the fp32 sum 8 bytes a weight (Megatron-LM distributed_data_parallel.py).
   const double table = static_cast<double>(embedding.vocab) * h_ / t_;
-  const double sum = *framework_.gradient_dtype == "fp32" ? 4 : e_;
-  memory(ops, name, Pass::backward_weight, 3 * e_ * T_ * h_ + (2 * e_ + 2 * sum) * table, 3);
+  memory(ops, name, Pass::backward_weight, 3 * e_ * T_ * h_ + (2 * e_ + 2 * s_.gradient) * table, 3);
 }
 
 void BlockBuilder::backward(const LmHeadOp& head, std::string_view name, OpList& ops) {
@@ -446,14 +444,21 @@ struct SavedBytes {
   double scores = 0;  ///< out: of these, the attention scores, which selective recomputation drops
 
   double operator()(const NormOp&) const { return e * T_sp * h; }  // its input
+  /// Transformer Engine keeps the inputs of its fp8 linears quantised, 1 byte (transformer_engine/pytorch/module).
+  bool quantised() const { return s.precision == Precision::fp8 && *s.framework->fp8_saves_inputs; }
   double operator()(const LinearOp& linear) const {
-    if (linear.split == TensorSplit::row) return e * T * static_cast<double>(linear.in) / t;
-    return linear.starts_region ? e * T_sp * static_cast<double>(linear.in) : 0;
+    const double input = quantised() ? 1 : e;
+    if (linear.split == TensorSplit::row) return input * T * static_cast<double>(linear.in) / t;
+    return linear.starts_region ? input * T_sp * static_cast<double>(linear.in) : 0;
   }
   double operator()(const RotaryOp&) const { return 0; }  // rotated in place of q and k
   double operator()(const CoreAttentionOp& attention) {
     const double qkv = e * T * static_cast<double>((attention.heads + 2 * attention.kv_heads) * attention.head_dim) / t;
-    if (s.flash_attention) return qkv + 4 * T * static_cast<double>(attention.heads) / t;  // log-sum-exp
+    if (s.flash_attention) {
+      // log-sum-exp, and the output where the projection that follows does not keep it as it is
+      const double output = quantised() ? e * static_cast<double>(attention.head_dim) : 0;
+      return qkv + (4 + output) * T * static_cast<double>(attention.heads) / t;
+    }
     const double elements = score_elements(attention, s);
     // softmax output; with dropout its mask and its output as well (5 bytes a score, Korthikanti's "5 a s / h")
     scores = attention.dropout > 0 ? (2 * e + 1) * elements : e * elements;

@@ -21,7 +21,8 @@ struct Sharding {
   int context = 1;             ///< c
   bool sequence_parallel = false;
   Precision precision = Precision::bf16;
-  double element = 2;  ///< bytes of an activation
+  double element = 2;   ///< bytes of an activation
+  double gradient = 4;  ///< bytes of an accumulated gradient
   Recompute recompute = Recompute::none;
   bool flash_attention = false;
   std::string_view attention_kernel;

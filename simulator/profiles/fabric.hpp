@@ -13,7 +13,7 @@ struct Fabric {
   std::string kind;  ///< infiniband | roce | efa | omni-path | ethernet | none
   int nics_per_node = 0;
   LinkTier nic;          ///< bandwidth of ONE NIC; `efficiency` and `latency` through the fabric
-  std::string topology;  ///< rail-optimised | fat-tree | cloud
+  std::string topology;  ///< rail-optimised | fat-tree | cloud | dragonfly | torus | none
 };
 
 }  // namespace stepcast

@@ -19,6 +19,15 @@ enum class PipelineExchange {
   overlapped          ///< asynchronous: compute waits only for the tensor that it needs
 };
 
+/// Type of the gradient that microbatches are summed into.
+enum class GradientType {
+  fp32,
+  parameter,        ///< as autograd makes it
+  reduced,          ///< as it goes into the data-parallel reduction
+  fp32_if_bf16,     ///< fp32 under bf16, as autograd makes it under fp16
+  fp32_beside_bf16  ///< likewise, and autograd's gradients stay until the pass is over
+};
+
 struct Framework {
   std::string name;
   std::string description;
@@ -44,7 +53,7 @@ struct Framework {
 
   // Precision of the data-parallel reduction when the plan does not say: fp32 | bf16 | fp16 | parameter.
   Sourced<std::string> grad_reduce_dtype;
-  Sourced<std::string> gradient_dtype;  ///< of the accumulated gradient: fp32 | parameter
+  Sourced<GradientType> gradient_dtype;  ///< of the accumulated gradient
 
   // Overlap, when the run does not say.
   Sourced<bool> overlap_grad_reduce;
@@ -68,6 +77,7 @@ struct Framework {
 
   // Recompute and padding.
   Sourced<bool> recompute_stops_early;    ///< non-reentrant checkpoint: the block's last GEMM is not run again
+  Sourced<bool> fp8_saves_inputs;         ///< the inputs of fp8 linears are kept in fp8 (1 byte), not as they came
   Sourced<int> vocab_multiple;            ///< vocabulary padded to this multiple ...
   Sourced<bool> vocab_multiple_times_tp;  ///< ... times tensor_parallel
 
@@ -77,6 +87,8 @@ struct Framework {
   Sourced<double> gradient_clip_bytes;   ///< bytes moved per parameter by norm and clipping
   Sourced<double> gradient_clear_bytes;  ///< bytes written per parameter to clear the gradients
   Sourced<double> gradient_scale_bytes;  ///< bytes moved per parameter to scale gradients before the reduction
+  Sourced<bool> sharded_master;          ///< fully sharded parameters are fp32 and the master copy (PyTorch FSDP)
+  Sourced<Bytes> reduce_buffer;          ///< flat copies of gradients on their way into the reduction
   Sourced<Bytes> communicator_memory;    ///< buffers of one NCCL communicator
   Sourced<double> fragmentation;         ///< reserved / allocated
 };

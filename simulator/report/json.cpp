@@ -14,10 +14,16 @@ Json or_null(const std::optional<T>& value) {
 Json or_null(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
 
 Json memory_tree(const MemoryUse& m) {
-  return {{"peak_bytes", m.peak().si()},     {"capacity_bytes", m.capacity.si()},
-          {"parameters", m.parameters.si()}, {"gradients", m.gradients.si()},
-          {"optimizer", m.optimizer.si()},   {"activations", m.activations.si()},
-          {"buffers", m.buffers.si()},       {"other", m.other.si()}};
+  return {{"peak_bytes", m.peak().si()},
+          {"capacity_bytes", m.capacity.si()},
+          {"parameters", m.parameters.si()},
+          {"gradients", m.gradients.si()},
+          {"optimizer", m.optimizer.si()},
+          {"activations", m.activations.si()},
+          {"buffers", m.buffers.si()},
+          {"other", m.other().si()},
+          {"allocated_bytes", m.allocated().si()},
+          {"reserved_bytes", m.reserved().si()}};
 }
 
 Json breakdown_tree(const Breakdown& b) {

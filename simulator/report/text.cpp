@@ -47,17 +47,19 @@ constexpr std::array<Part, 9> parts_of_time{{
 
 struct MemoryPart {
   const char* label;
-  Bytes MemoryUse::*size;
+  Bytes size;
 };
 
-constexpr std::array<MemoryPart, 6> parts_of_memory{{
-    {"parameters", &MemoryUse::parameters},
-    {"gradients", &MemoryUse::gradients},
-    {"optimizer", &MemoryUse::optimizer},
-    {"activations", &MemoryUse::activations},
-    {"buffers", &MemoryUse::buffers},
-    {"other", &MemoryUse::other},
-}};
+std::array<MemoryPart, 8> parts_of(const MemoryUse& m) {
+  return {{{"parameters", m.parameters},
+           {"gradients", m.gradients},
+           {"optimizer", m.optimizer},
+           {"activations", m.activations},
+           {"buffers", m.buffers},
+           {"fragmentation", m.reserved() - m.allocated()},
+           {"communicators", m.communicators},
+           {"CUDA context", m.context}}};
+}
 
 /// Step times are compared with published ones, which have up to four digits.
 std::string step_text(Seconds time) {
@@ -161,9 +163,8 @@ std::string where_the_time_goes(const Report& r, const Paint& paint) {
 std::string where_the_memory_goes(const Report& r, const Paint& paint) {
   const Bytes scale = std::max(r.memory.capacity, r.memory.peak());
   std::string page = title(paint, fmt::format("Memory of one GPU (stage {}, the fullest)", r.memory_stage));
-  for (const MemoryPart& part : parts_of_memory) {
-    const Bytes size = r.memory.*part.size;
-    if (size > Bytes{}) page += bar_line(paint, part.label, size / scale, to_text(size));
+  for (const MemoryPart& part : parts_of(r.memory)) {
+    if (part.size > Bytes{}) page += bar_line(paint, part.label, part.size / scale, to_text(part.size));
   }
   const Bytes left = r.memory.capacity - r.memory.peak();
   if (left > Bytes{}) page += bar_line(paint, "free", left / scale, to_text(left));

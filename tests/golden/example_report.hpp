@@ -52,7 +52,7 @@ inline Report example_report() {
   first.memory.optimizer = 20.0_GiB;
   first.memory.activations = 10.0_GiB;
   first.memory.buffers = 2.0_GiB;
-  first.memory.other = 0.5_GiB;
+  first.memory.context = 0.5_GiB;
   first.memory.capacity = 80.0_GiB;
 
   StageReport last = first;

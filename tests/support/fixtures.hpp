@@ -89,7 +89,7 @@ inline Framework ideal_framework() {
   f.cross_entropy_memory = given(6.0);
   f.dropout = given(0.0);
   f.grad_reduce_dtype = given(std::string("parameter"));
-  f.gradient_dtype = given(std::string("fp32"));
+  f.gradient_dtype = given(GradientType::fp32);
   f.overlap_grad_reduce = f.overlap_param_gather = f.overlap_tp = f.overlap_p2p = given(false);
   f.tp_overlap_exposed = given(1.0);
   f.p2p_overlap_exposed = given(0.0);
@@ -106,7 +106,8 @@ inline Framework ideal_framework() {
   f.gradient_clip_bytes = given(12.0);
   f.gradient_clear_bytes = given(4.0);
   f.gradient_scale_bytes = given(8.0);
-  f.communicator_memory = given(Bytes(0));
+  f.fp8_saves_inputs = f.sharded_master = given(false);
+  f.reduce_buffer = f.communicator_memory = given(Bytes(0));
   f.fragmentation = given(1.0);
   return f;
 }

@@ -96,5 +96,32 @@ TEST(CollectiveTime, NvlinkDomainMayBeLargerThanANode) {
   EXPECT_TRUE(group_shape(rack, 144, 1).crosses_network());
 }
 
+// 16 ranks on two nodes of 300 GB/s links and 25 GB/s NICs: 8 of 16 parts of 16 MB leave through the NIC, 320 us; 7 of
+// 16 stay, 23 us, meanwhile. Eight on one node: 7/8 of 16 MB at 300 GB/s.
+TEST(AllToAll, WithoutNcclsTablesTheSlowerPathPacesIt) {
+  const Cluster cluster = fixtures::ideal_cluster(16);
+  EXPECT_NEAR(all_to_all_time(Bytes(16e6), {16, 8}, cluster) / 1.0_us, 320, 1e-6);
+  EXPECT_NEAR(all_to_all_time(Bytes(16e6), {8, 8}, cluster) / 1.0_us, 14e6 / 300e9 * 1e6, 1e-6);
+  EXPECT_EQ(all_to_all_time(Bytes(16e6), {1, 1}, cluster), Seconds(0));
+  EXPECT_EQ(collective_time(CollectiveKind::all_to_all, Bytes(16e6), {16, 8}, cluster),
+            all_to_all_time(Bytes(16e6), {16, 8}, cluster));
+}
+
+// Half of what each of 16 GPUs sends leaves its node: no less than 128 MB through a NIC of 50 GB/s. On one node it would
+// be 224 MB over links that NCCL reaches 371 of 450 GB/s on: leaving the node costs several times as much ("more than
+// four times" at the links' full rate: How to Scale Your Model, GPUs).
+TEST(AllToAll, LeavingTheNodeIsPacedByTheNic) {
+  Cluster cluster = fixtures::ideal_cluster(64);
+  cluster.gpu.generation = "hopper";
+  cluster.node.interconnect = "nvswitch";
+  cluster.node.intra = fixtures::ideal_link(450.0_GBps);
+  cluster.fabric.nic = fixtures::ideal_link(50.0_GBps);
+  cluster.fabric.kind = "infiniband";
+  const Seconds one = all_to_all_time(256.0_MB, {8, 8}, cluster);
+  const Seconds two = all_to_all_time(256.0_MB, {16, 8}, cluster);
+  EXPECT_GT(two, 128.0_MB / 50.0_GBps);
+  EXPECT_GT(two, 3 * one);
+}
+
 }  // namespace
 }  // namespace stepcast

@@ -90,7 +90,7 @@ TEST(CourseForms, FullySharded) {
 // parameters (arXiv 1910.02054, figure 1: 7.5 G parameters on 64 GPUs: 120, 31.4, 16.6 and 1.9 GB).
 TEST(CourseForms, ZeroFigure1) {
   const auto gigabytes = [](int zero) {
-    StateBytes bytes = adam_state_bytes(Precision::fp16, true, zero, 64);
+    StateBytes bytes = adam_state_bytes(Precision::fp16, 4, zero, 64);
     bytes.gradients /= 2;  // the paper's gradients are fp16; K holds no copy of them
     return 7.5 * bytes.total();
   };

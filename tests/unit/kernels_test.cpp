@@ -210,6 +210,7 @@ TEST(Gemm, UnalignedHeadsDoWithoutTensorCores) {
 Gpu with_surface() {
   Gpu gpu = load_gpu("a100-80gb-sxm");
   GemmProfile& gemm = gpu.gemm.at(Precision::bf16);
+  gemm.sustained.value = 1;
   for (auto& axis : gemm.residual.axes) axis = {10, 11};
   gemm.residual.log_ratio.assign(8, std::log(1.1));
   gemm.residual.support.assign(8, 5);
@@ -302,6 +303,43 @@ TEST(Grouped, EachExpertFillsTilesOfItsOwn) {
   EXPECT_DOUBLE_EQ(time(8, 50) / time(4, 100), 2);  // half-filled tiles: twice as many
   EXPECT_DOUBLE_EQ(time(8, 50) / time(8, 100), 1);
 }
+
+// A whole layer of experts (TensorRT-LLM 1.3.0rc20 on H100, aiconfigurator @ 095f58a, experts evenly loaded), in ms: what
+// comes to one of `ranks` is permuted, multiplied twice with SwiGLU between, and summed up again. Nothing was fitted to it.
+struct ExpertLayer {
+  const char* name;
+  double hidden, width, top_k, experts, ranks;
+  std::array<double, 3> ms;  ///< 1,024, 4,096 and 16,384 tokens
+};
+
+class ExpertLayers : public testing::TestWithParam<ExpertLayer> {};
+
+TEST_P(ExpertLayers, TakeTheMeasuredTime) {
+  const ExpertLayer& c = GetParam();
+  Gpu gpu = load_gpu("h100-80gb-sxm");
+  gpu.gemm.at(Precision::bf16).sustained.value = 1;
+  double tokens = 1024;
+  for (const double measured : c.ms) {
+    const double each = tokens * c.top_k / c.experts, local = c.experts / c.ranks, rows = each * local;
+    const Seconds products =
+        gemm_time(GroupedGemm{.experts = local, .m = each, .n = 2 * c.width, .k = c.hidden}, gpu).time +
+        gemm_time(GroupedGemm{.experts = local, .m = each, .n = c.hidden, .k = c.width}, gpu).time;
+    const Bytes moved(2 * (2 * (tokens + rows) * c.hidden + 3 * rows * c.width));
+    const Seconds layer = products + memory_time({moved, 3}, gpu).time;
+    EXPECT_NEAR(layer / Seconds(measured * 1e-3), 1, 0.2) << tokens << " tokens";
+    tokens *= 4;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(TensorRtLlm, ExpertLayers,
+                         testing::Values(  // name     hidden width  top k experts ranks  ms
+                             ExpertLayer{"mixtral_8x7b", 4096, 14336, 2, 8, 2, {0.753, 1.796, 7.228}},
+                             ExpertLayer{"qwen3_235b", 4096, 1536, 8, 128, 8, {0.274, 0.372, 1.043}},
+                             ExpertLayer{"glm_160", 6144, 2560, 8, 160, 8, {0.737, 0.929, 2.677}},
+                             ExpertLayer{"narrow_256", 3072, 1024, 8, 256, 8, {0.256, 0.327, 0.708}},
+                             ExpertLayer{"wide_256", 6144, 2048, 8, 256, 8, {0.866, 1.034, 2.089}},
+                             ExpertLayer{"top_4_of_128", 6144, 3072, 4, 128, 8, {0.683, 0.806, 1.424}}),
+                         [](const auto& c) { return std::string(c.param.name); });
 
 // --- attention ----------------------------------------------------------------------------------------------------
 

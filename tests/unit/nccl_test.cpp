@@ -173,15 +173,18 @@ TEST(NcclLaws, ALargerMessageIsNeverFasterByTheSameAlgorithm) {
   }
 }
 
-TEST(NcclLaws, TheChoiceJumpsByAFifthAtMost) {
+// NCCL's own changes of algorithm: 21% from Tree to Ring on A100. V100's LL is fitted on logs of NCCL 2.4, where it is
+// three times as slow as NCCL 2.30 believes: 36% where that one leaves it.
+TEST(NcclLaws, TheChoiceJumpsByAQuarterAtMost) {
   for (const auto generation : generation_names) {
+    const double least = generation == "volta" ? 0.6 : 0.75;
     for (const GroupShape group : {GroupShape{2, 2}, GroupShape{8, 8}, GroupShape{16, 8}, GroupShape{64, 8}}) {
       const Cluster cluster = machine(generation, 64);
       for (const CollectiveKind kind : kinds) {
         Seconds before(0);
         for (double bytes = 8; bytes < 2e10; bytes *= 1.05) {
           const Seconds now = nccl_time({kind, Bytes(bytes), group, cluster, {}});
-          ASSERT_GE(now, 0.8 * before) << generation << " " << name_of(kind) << " " << group.ranks << " at " << bytes;
+          ASSERT_GE(now, least * before) << generation << " " << name_of(kind) << " " << group.ranks << " at " << bytes;
           before = now;
         }
       }

@@ -41,7 +41,7 @@ TEST(ReportFormats, JsonHasTheKeysOfTheContract) {
                   "memory", "breakdown", "per_stage", "assumed", "defaults_taken", "simulation", "published"));
   EXPECT_THAT(keys_of(tree["memory"]),
               testing::UnorderedElementsAre("peak_bytes", "capacity_bytes", "parameters", "gradients", "optimizer",
-                                            "activations", "buffers", "other"));
+                                            "activations", "buffers", "other", "allocated_bytes", "reserved_bytes"));
   EXPECT_THAT(keys_of(tree["breakdown"]),
               testing::UnorderedElementsAre("compute", "tp_comm_exposed", "cp_comm_exposed", "ep_comm_exposed",
                                             "dp_comm_exposed", "pp_comm_exposed", "bubble", "optimizer", "host_other"));

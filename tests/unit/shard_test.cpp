@@ -194,13 +194,13 @@ TEST(LayerSplit, EvenSlotsAndMiddle) {
 
 // ZeRO (arXiv 1910.02054) section 3, K = 12, and Megatron-LM docs/dist_optimizer.md.
 TEST(ModelStates, BytesPerParameter) {
-  EXPECT_DOUBLE_EQ(adam_state_bytes(Precision::bf16, true, 0, 64).total(), 18);
-  EXPECT_DOUBLE_EQ(adam_state_bytes(Precision::fp16, false, 0, 64).total(), 20);
-  EXPECT_DOUBLE_EQ(adam_state_bytes(Precision::fp32, true, 0, 64).total(), 16);
-  EXPECT_DOUBLE_EQ(adam_state_bytes(Precision::bf16, true, 1, 64).total(), 6 + 12.0 / 64);
-  EXPECT_DOUBLE_EQ(adam_state_bytes(Precision::fp16, false, 1, 64).total(), 4 + 16.0 / 64);
-  EXPECT_DOUBLE_EQ(adam_state_bytes(Precision::fp32, true, 1, 64).total(), 8 + 8.0 / 64);
-  EXPECT_DOUBLE_EQ(adam_state_bytes(Precision::bf16, true, 3, 64).total(), 18.0 / 64);
+  EXPECT_DOUBLE_EQ(adam_state_bytes(Precision::bf16, 4, 0, 64).total(), 18);
+  EXPECT_DOUBLE_EQ(adam_state_bytes(Precision::fp16, 2, 0, 64).total(), 20);
+  EXPECT_DOUBLE_EQ(adam_state_bytes(Precision::fp32, 4, 0, 64).total(), 16);
+  EXPECT_DOUBLE_EQ(adam_state_bytes(Precision::bf16, 4, 1, 64).total(), 6 + 12.0 / 64);
+  EXPECT_DOUBLE_EQ(adam_state_bytes(Precision::fp16, 2, 1, 64).total(), 4 + 16.0 / 64);
+  EXPECT_DOUBLE_EQ(adam_state_bytes(Precision::fp32, 4, 1, 64).total(), 8 + 8.0 / 64);
+  EXPECT_DOUBLE_EQ(adam_state_bytes(Precision::bf16, 4, 3, 64).total(), 18.0 / 64);
 }
 
 }  // namespace

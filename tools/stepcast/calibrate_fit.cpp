@@ -16,7 +16,7 @@ namespace {
 
 struct Options {
   std::vector<std::string> files;
-  std::string gpu;
+  std::string gpu, node, fabric;
   std::string out;
   std::string plot;
   std::string format = "text";
@@ -53,12 +53,14 @@ std::string text_of(const Fit& fit) {
     }
     table.add_row(std::move(cells));
   }
-  text += table.to_string() + "\nTimes of each source over the fitted ones (its clock, its inputs, its timer)\n\n";
+  text += table.to_string();
+  if (!fit.ratios.empty()) text += "\nTimes of each source over the fitted ones (its clock, its inputs, its timer)\n\n";
   TextTable ratios({{"operator"}, {"source"}, {"n", Align::right}, {"ratio", Align::right}, {""}});
   for (const SourceRatio& ratio : fit.ratios)
     ratios.add_row({ratio.what, ratio.source, fmt::format("{}", ratio.n), fmt::format("{:.3f}", ratio.time_ratio),
                     ratio.held_out ? "held out" : ""});
-  text += ratios.to_string() + "\n";
+  if (!fit.ratios.empty()) text += ratios.to_string();
+  text += "\n";
   TextTable numbers({{"fitted"}, {"value"}});
   for (const FittedNumber& number : fit.numbers) numbers.add_row({number.path, number.value});
   text += numbers.to_string();
@@ -106,23 +108,50 @@ void read_hold_out(Options& options) {
   }
 }
 
-Exit run(Options options) {
+struct Answer {
+  Fit fit;
+  std::string base, description;
+};
+
+/// Which of the three profiles was asked for.
+Answer answer(const Options& options, const std::vector<Measurement>& measurements) {
+  if (!options.gpu.empty()) {
+    const Gpu base = load_gpu(options.gpu);
+    return {fit_gpu(measurements, base, options.fit), options.gpu, base.description};
+  }
+  Cluster cluster;
+  cluster.node = load_node(options.node);
+  if (options.fabric.empty())
+    return {fit_links(measurements, cluster, Tier::node, options.fit), options.node, cluster.node.description};
+  cluster.fabric = load_fabric(options.fabric);
+  return {fit_links(measurements, cluster, Tier::network, options.fit), options.fabric, cluster.fabric.description};
+}
+
+void check(const Options& options) {
   if (options.files.empty()) throw UserError("calibrate fit needs a file of MEASUREMENTS");
-  if (options.gpu.empty()) throw UserError("calibrate fit needs --gpu, the preset to start from: stepcast list gpus");
+  if (options.gpu.empty() && options.node.empty())
+    throw UserError(
+        "calibrate fit needs the preset to start from: --gpu GPU, --node NODE, or --node NODE --fabric FABRIC "
+        "(stepcast list)");
+  if (!options.gpu.empty() && !options.node.empty())
+    throw UserError("--gpu or --node: a profile is of one or the other");
   if (options.out.empty()) throw UserError("calibrate fit needs --out NAME.yaml");
   if (options.format != "text" && options.format != "json")
     throw UserError(unknown_name("format", options.format, {"text", "json"}));
+}
+
+Exit run(Options options) {
+  check(options);
   read_hold_out(options);
-  const Gpu base = load_gpu(options.gpu);
   std::vector<Measurement> measurements;
   for (const std::string& file : options.files) {
     std::vector<Measurement> more = read_measurements(file);
     measurements.insert(measurements.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
   }
   options.fit.note = print_note;
-  const Fit fit = fit_gpu(measurements, base, options.fit);
-  write_file_atomically(options.out, profile_text(fit, options.gpu, base.description + ", fitted"));
-  if (!options.plot.empty()) write_file_atomically(options.plot, plot_svg(fit, base.description));
+  const auto [fit, base, description] = answer(options, measurements);
+  write_file_atomically(options.out, profile_text(fit, base, description + ", fitted"));
+  if (!options.plot.empty()) write_file_atomically(options.plot, plot_svg(fit, description));
   print_result(options.format == "json" ? json_of(fit) : text_of(fit));
   return Exit::done;
 }
@@ -133,6 +162,9 @@ Action add_calibrate_fit(CLI::App& app) {
   const auto options = std::make_shared<Options>();
   app.add_option("MEASUREMENTS", options->files, "Files of measurements (JSONL)")->type_name("");
   app.add_option("--gpu", options->gpu, "Preset that the profile starts from")->type_name("GPU");
+  app.add_option("--node", options->node, "Preset of the node whose links are fitted")->type_name("NODE");
+  app.add_option("--fabric", options->fabric, "Preset of the network between such nodes, fitted instead")
+      ->type_name("FABRIC");
   app.add_option("--out", options->out, "The profile")->type_name("NAME.yaml");
   app.add_option("--hold-out", options->hold_out, "family, always; or source=NAME, a whole source besides")
       ->type_name("WHAT")

@@ -15,6 +15,7 @@ const std::vector<Command>& commands() {
       {"validate", "Replay measured runs and print how far the predictions are from them", add_validate},
       {"calibrate", "Make a GPU profile: import or take measurements, fit, print the error", add_calibrate},
       {"collective", "Time a collective of any size on a group of GPUs, as nccl-tests prints it", add_collective},
+      {"topology", "Show how a cluster is joined, its bisection, and what a group of ranks gets", add_topology},
       {"list", "List what a scenario may name: models, GPUs, fabrics, schedules, ...", add_list},
   };
   return table;
