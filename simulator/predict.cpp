@@ -50,7 +50,9 @@ Timeline execute(const Programs& programs, const Job& job, const ExecutionOption
   const bool sampled = options.jitter && !options.fold;
   const SampledSpread spread{sampled ? *job.cluster.gpu.speed_spread : 0, sampled ? *job.cluster.gpu.launch_spread : 0,
                              options.seed};
-  return events(programs, options, spread);
+  if (!options.contention) return events(programs, options, spread);
+  const Interconnect interconnect = ports_of(job.cluster, options.fold);
+  return events(programs, options, spread, &interconnect);
 }
 
 }  // namespace

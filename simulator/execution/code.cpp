@@ -86,6 +86,7 @@ class Compiler {
                                   .stream = in.stream,
                                   .bucket = in.bucket,
                                   .group = in.group,
+                                  .wire = in.wire,
                                   .first_wait = static_cast<std::int32_t>(code_.waits.size()),
                                   .wait_count = static_cast<std::int32_t>(waits_[at(i)].size()),
                                   .peer_stage = in.peer_stage,

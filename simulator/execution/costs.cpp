@@ -27,8 +27,9 @@ Placement dense_placement(const ParallelPlan& plan) {
 
 /// Experts share out the ranks of a stage anew: their own tensor parallelism, then expert parallelism, and replicas.
 Placement expert_placement(const ParallelPlan& plan) {
-  return {parse_rank_order(plan.placement),
-          {plan.expert_tensor_parallel.value_or(1), 1, plan.expert_parallel, plan.expert_copies(), plan.pipeline_parallel}};
+  return {
+      parse_rank_order(plan.placement),
+      {plan.expert_tensor_parallel.value_or(1), 1, plan.expert_parallel, plan.expert_copies(), plan.pipeline_parallel}};
 }
 
 }  // namespace
@@ -59,6 +60,16 @@ Seconds CostModel::collective(CollectiveKind kind, GroupKind group, Bytes size) 
   const bool sharding = group == GroupKind::data || group == GroupKind::expert_data;
   const Cluster& cluster = sharding && sharding_cluster_ ? *sharding_cluster_ : cluster_;
   return collective_time(kind, size, shape(group), cluster);
+}
+
+Bytes CostModel::wire(const Collective& collective) const {
+  const GroupShape group = shape(collective.group);
+  if (group.ranks <= 1) return Bytes(0);
+  const double n = static_cast<double>(group.ranks), inside = static_cast<double>(group.per_domain);
+  const double rounds = collective.kind == CollectiveKind::all_reduce ? 2 : 1;
+  if (!group.crosses_network()) return rounds * (n - 1) / n * collective.size;
+  if (collective.kind == CollectiveKind::all_to_all) return (n - inside) / n * collective.size;
+  return rounds * (n - 1) / n * collective.size / inside;  // the ring's channels share the NICs of a domain's members
 }
 
 void CostModel::limit_sharding_nics(int nics) {

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "simulator/base/error.hpp"
@@ -6,6 +7,7 @@
 #include "simulator/engine/random.hpp"
 #include "simulator/execution/account.hpp"
 #include "simulator/execution/execute.hpp"
+#include "simulator/execution/network.hpp"
 #include "simulator/execution/rank_layout.hpp"
 
 namespace stepcast {
@@ -17,7 +19,8 @@ constexpr std::size_t compute = static_cast<std::size_t>(Stream::compute);
 /// the length of its program.
 class Events {
  public:
-  Events(const Programs& programs, const ExecutionOptions& options, const SampledSpread& spread)
+  Events(const Programs& programs, const ExecutionOptions& options, const SampledSpread& spread,
+         const Interconnect* interconnect)
       : programs_(programs),
         code_(compile(programs)),
         layout_(programs.grid, options.fold),
@@ -26,6 +29,7 @@ class Events {
         ranks_(static_cast<std::size_t>(layout_.ranks())),
         accounts_(ranks_.size()),
         arrived_(static_cast<std::size_t>(layout_.group_ids()), 0) {
+    if (interconnect != nullptr) network_.emplace(*interconnect, programs.grid, options.fold, code_);
     for (std::int32_t rank = 0; rank < layout_.ranks(); ++rank) {
       slowness_.push_back(spread.speed > 0 ? spread.speed * random_normal(spread.seed, rank, -1) : 0);
     }
@@ -35,7 +39,19 @@ class Events {
     for (std::int32_t rank = 0; rank < layout_.ranks(); ++rank) {
       for (std::size_t stream = 0; stream < stream_count; ++stream) advance(rank, stream);
     }
-    while (!queue_.empty()) {
+    for (;;) {
+      if (network_ && !network_->idle()) {
+        const SimTime flow = network_->next();
+        if (queue_.empty() || flow <= queue_.next_time()) {
+          now_ = flow.ps;
+          for (const auto& ended : network_->advance(flow)) {
+            ++events_;
+            finish(transfers_[ended.flow]);
+          }
+          continue;
+        }
+      }
+      if (queue_.empty()) break;
       const auto event = queue_.pop();
       now_ = event.time.ps;
       ++events_;
@@ -106,7 +122,13 @@ class Events {
         const std::int32_t peer = layout_.peer(rank, operation.peer_stage);
         const auto other = static_cast<std::size_t>(code(peer).operation(operation.peer).stream);
         if (!(at(peer).running >> other & 1U) || next_operation(peer, other) != operation.peer) return;  // not posted
-        queue_.push({now_ + operation.duration.ps}, end);
+        const bool sends = operation.kind == InstructionKind::send;
+        FlowId flow;
+        if (network_ && network_->start_message({now_}, sends ? rank : peer, sends ? peer : rank, operation, flow)) {
+          follow(flow, end);
+        } else {
+          queue_.push({now_ + operation.duration.ps}, end);
+        }
         return;
       }
       case InstructionKind::collective: {
@@ -115,10 +137,21 @@ class Events {
         if (++arrived < group.count) return;
         arrived = 0;
         for (std::int32_t i = 0; stream == compute && i < group.count; ++i) begin_compute(group.member(i));
-        queue_.push({now_ + operation.duration.ps}, end);
+        FlowId flow;
+        if (network_ && network_->start_collective({now_}, rank, operation, flow)) {
+          follow(flow, end);
+        } else {
+          queue_.push({now_ + operation.duration.ps}, end);
+        }
         return;
       }
     }
+  }
+
+  /// The operation ends when its flow does.
+  void follow(FlowId flow, const End& end) {
+    if (flow >= transfers_.size()) transfers_.resize(flow + 1);
+    transfers_[flow] = end;
   }
 
   std::int64_t sampled(std::int32_t rank, const Operation& operation) const {
@@ -241,14 +274,17 @@ class Events {
   std::vector<Account> accounts_;
   std::vector<std::int32_t> arrived_;  ///< at the next collective of each group
   EventQueue<End> queue_;
+  std::optional<Network> network_;
+  std::vector<End> transfers_;  ///< by flow
   std::vector<Span> spans_;
   std::int64_t now_ = 0, events_ = 0;
 };
 
 }  // namespace
 
-Timeline events(const Programs& programs, const ExecutionOptions& options, const SampledSpread& spread) {
-  return Events(programs, options, spread).run();
+Timeline events(const Programs& programs, const ExecutionOptions& options, const SampledSpread& spread,
+                const Interconnect* interconnect) {
+  return Events(programs, options, spread, interconnect).run();
 }
 
 }  // namespace stepcast

@@ -1,6 +1,7 @@
 #pragma once
 /// The two executors. Without contention, jitter or asymmetry they agree to the last tick.
 
+#include "simulator/execution/interconnect.hpp"
 #include "simulator/execution/options.hpp"
 #include "simulator/execution/programs.hpp"
 
@@ -17,6 +18,9 @@ struct SampledSpread {
 Timeline dataflow(const Programs& programs, const ExecutionOptions& options);
 
 /// Discrete-event simulation on an integer clock; ties are broken by insertion order.
-Timeline events(const Programs& programs, const ExecutionOptions& options, const SampledSpread& spread = {});
+///
+/// @param interconnect  whose links concurrent transfers share; none: each has what it has alone
+Timeline events(const Programs& programs, const ExecutionOptions& options, const SampledSpread& spread = {},
+                const Interconnect* interconnect = nullptr);
 
 }  // namespace stepcast

@@ -13,8 +13,9 @@ enum class Granularity { chunk, kernel };
 struct ExecutionOptions {
   Executor executor = Executor::dataflow;
   Granularity granularity = Granularity::chunk;
-  bool fold = true;    ///< one simulated rank stands for all that do the same at the same time
-  bool jitter = true;  ///< spread of speed between GPUs and between launches
+  bool fold = true;        ///< one simulated rank stands for all that do the same at the same time
+  bool contention = true;  ///< concurrent transfers share links (events alone)
+  bool jitter = true;      ///< spread of speed between GPUs and between launches
   std::uint64_t seed = 1;
   bool record_spans = false;
 };

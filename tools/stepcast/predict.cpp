@@ -26,6 +26,7 @@ struct Options {
   std::string executor = "dataflow";
   std::string granularity = "chunk";
   std::string fold = "on";
+  std::string contention = "on";
   std::string jitter = "on";
   std::uint64_t seed = 1;
   std::string format = "text";
@@ -39,6 +40,7 @@ ExecutionOptions execution_of(const Options& options) {
   execution.executor = chosen("executor", options.executor, executors).value;
   execution.granularity = chosen("granularity", options.granularity, granularities).value;
   execution.fold = switched_on("--fold", options.fold);
+  execution.contention = switched_on("--contention", options.contention);
   execution.jitter = switched_on("--jitter", options.jitter);
   execution.seed = options.seed;
   execution.record_spans = !options.trace.empty();
@@ -79,6 +81,9 @@ Action add_predict(CLI::App& app) {
       ->type_name("NAME")
       ->capture_default_str();
   app.add_option("--fold", options->fold, "One rank stands for all that do the same")
+      ->type_name("on|off")
+      ->capture_default_str();
+  app.add_option("--contention", options->contention, "Concurrent transfers share links (events)")
       ->type_name("on|off")
       ->capture_default_str();
   app.add_option("--jitter", options->jitter, "Spread of speed between GPUs and between launches")
