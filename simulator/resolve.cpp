@@ -212,7 +212,10 @@ Sharding sharding_of(const Job& job) {
   sharding.precision = plan.precision;
   sharding.element = computed_bytes(plan);
   sharding.gradient = accumulated_bytes(plan, job.framework);
-  sharding.recompute = recompute_policy(plan.recompute).value_or(Recompute::none);
+  if (const auto policy = recompute_policy(plan.recompute)) {
+    sharding.recompute = policy->what;
+    sharding.recompute_modules = policy->modules;
+  }
   sharding.flash_attention = plan.flash_attention.value();
   if (sharding.flash_attention) {
     const auto& kernels = job.cluster.gpu.attention.kernels;

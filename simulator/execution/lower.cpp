@@ -167,9 +167,8 @@ class StageLowering {
     const bool routed = block.expert_parameters > 0;
     const Seconds once = routed ? *framework.host_time_per_moe_layer_forward : *framework.host_time_per_layer_forward;
     if (forward) return once;
-    const bool again = in_.plan.recompute == "full" || in_.plan.recompute == "selective-op";
     const Seconds back = routed ? *framework.host_time_per_moe_layer_backward : *framework.host_time_per_layer_backward;
-    return back + (again ? once : Seconds(0));
+    return back + block.recomputed_share * once;
   }
 
   std::int32_t run_pass(const PassStep& step) {

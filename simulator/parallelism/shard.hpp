@@ -35,6 +35,7 @@ struct Sharding {
   double element = 2;   ///< bytes of an activation
   double gradient = 4;  ///< bytes of an accumulated gradient
   Recompute recompute = Recompute::none;
+  unsigned recompute_modules = 0;  ///< module:: bits, for Recompute::modules
   bool flash_attention = false;
   std::string_view attention_kernel;
   double microbatches = 1;  ///< of one step: what happens once a step is spread over them

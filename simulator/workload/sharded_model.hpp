@@ -34,6 +34,8 @@ struct LocalBlock {
   Bytes saved;                       ///< activations kept from the forward to the backward pass
   Bytes working;                     ///< alive only while this block itself runs backward: recomputed activations
 
+  double recomputed_share = 0;  ///< of the forward pass, what the backward pass launches again
+
   ParameterCount count() const { return {parameters - expert_parameters, expert_parameters}; }
 };
 
