@@ -41,6 +41,8 @@ class CostModel {
   OpCost op(const LocalOp& op) const;
   Seconds collective(CollectiveKind kind, GroupKind group, Bytes size) const;
   GroupShape shape(GroupKind group) const;
+  /// A rank of the next pipeline stage is in another NVLink domain.
+  bool stages_cross_network() const;
   /// One kernel that moves that many bytes.
   Seconds memory_pass(Bytes bytes) const;
 

@@ -69,11 +69,9 @@ class StageLowering {
 
   // --- exchanges ------------------------------------------------------------------------------------------------
 
-  bool crosses_network() const {
-    const RankGrid grid{in_.plan.tensor_parallel, in_.plan.context_parallel, in_.plan.data_parallel, shape_.stages};
-    return distance_crosses_network(in_.cluster, grid.ranks_per_stage());
+  Seconds transfer_time() const {
+    return point_to_point_time(in_.boundary, in_.costs.stages_cross_network(), in_.cluster);
   }
-  Seconds transfer_time() const { return point_to_point_time(in_.boundary, crosses_network(), in_.cluster); }
   Seconds gather_time() const {
     return in_.costs.collective(CollectiveKind::all_gather, GroupKind::tensor, in_.boundary_gather);
   }

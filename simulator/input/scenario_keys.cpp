@@ -128,6 +128,8 @@ const std::vector<ScenarioKey>& scenario_keys() {
        {"none", "gpipe", "1f1b", "interleaved-1f1b", "zb-h1", "zb-1p", "zb-2p", "zb-v", "dualpipe"}},
       {"plan", "data_parallel", whole, "what the other degrees leave of the GPUs", "replicas"},
       {"plan", "context_parallel", whole, "1", ""},
+      {"plan", "placement", "megatron | torchtitan | tp-cp-ep-dp-pp in any order", "megatron",
+       "which dimension varies fastest from rank to rank"},
       {"plan", "expert_parallel", whole, "1", ""},
       {"plan", "expert_tensor_parallel", whole, framework_default, ""},
       {"plan", "expert_load", "zipf-<exponent> | list of tokens per expert", "balanced", "how tokens choose experts"},

@@ -26,6 +26,7 @@ struct ParallelPlan {
   int data_parallel = 1;
   int context_parallel = 1;
   int expert_parallel = 1;
+  std::string placement = "megatron";  ///< order of the dimensions over the ranks: parse_rank_order()
   std::optional<int> expert_tensor_parallel;
   std::string expert_load = "balanced";  ///< balanced | zipf-<exponent>: how often tokens choose each expert
   std::vector<double> expert_histogram;  ///< tokens of each expert, measured; in place of expert_load when not empty
