@@ -57,6 +57,7 @@ struct ShardedModel {
   LocalBlock head;
   std::vector<LocalBlock> kinds;
   std::vector<std::vector<ChunkContents>> stages;  ///< [stage][chunk]
+  double microbatch_share = 1;  ///< of a replica's microbatches, what each chunk sees: half where they go both ways
   bool tied_embeddings = false;
   double embedding_table_parameters = 0;  ///< of one rank: what first and last stage reduce when tied
 
