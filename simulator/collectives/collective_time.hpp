@@ -45,6 +45,14 @@ Seconds tree_all_reduce(Bytes size, const GroupShape& group, const Cluster& clus
 /// beside this form (2026-11).
 Seconds collective_time(CollectiveKind kind, Bytes size, const GroupShape& group, const Cluster& cluster);
 
+/// Time of an exchange of tokens with their experts: links of the node and NICs work at the same time, each at its
+/// plateau, with one launch, one hop, and the ramp of middle sizes. Messages to all peers are in flight together.
+///
+/// In a node NCCL's all_to_all on 8 H100 reaches 293 to 315 of 450 GB/s, DeepEP's combine with 24 SMs 283 (aiconfigurator
+/// @ 095f58a); between nodes DeepEP moves 44 of 50 GB/s a NIC over 4 and 8 nodes (DeepEP README, EP32 and EP64, less the
+/// node's own share).
+Seconds token_exchange_time(const ExchangeBytes& bytes, const GroupShape& group, const Cluster& cluster);
+
 /// Time of an all_to_all in which a rank sends `size` bytes in all, its own part included, an equal part to each: as
 /// NCCL's sends, pairwise or by PXN (nccl_time), held to nccl-tests logs. GPUs that NCCL's tables do not know: all
 /// messages at once, (p-1)/n of the size over the node's links and (n-p)/n through the NIC, the slower of the two.

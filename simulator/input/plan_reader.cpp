@@ -8,6 +8,7 @@
 
 #include "simulator/cluster/placement.hpp"
 #include "simulator/input/scenario_keys.hpp"
+#include "simulator/parallelism/expert_load.hpp"
 
 namespace stepcast {
 namespace {
@@ -204,6 +205,29 @@ void check_experts(YamlMap& map, const ParallelPlan& plan, const Architecture& m
       .error(fmt::format("expert_parallel {} without experts in the model", plan.expert_parallel));
 }
 
+/// balanced | zipf-<exponent> | [tokens of each expert]
+void read_expert_load(YamlMap& map, ParallelPlan& plan, const Architecture& model) {
+  const auto value = map.find("expert_load");
+  if (!value) return;
+  if (!model.moe) throw value->error(fmt::format("{} without experts in the model", value->path()));
+  if (value->is_list()) {
+    double sum = 0;
+    for (const YamlValue& item : value->list()) {
+      plan.expert_histogram.push_back(item.number({0, 1e18}));
+      sum += plan.expert_histogram.back();
+    }
+    if (static_cast<std::int64_t>(plan.expert_histogram.size()) != model.moe->experts || sum <= 0) {
+      throw value->error(fmt::format("{} has {} entries that add up to {}; the model has {} experts", value->path(),
+                                     plan.expert_histogram.size(), sum, model.moe->experts));
+    }
+    return;
+  }
+  plan.expert_load = value->text();
+  if (plan.expert_load != "balanced" && !zipf_exponent(plan.expert_load)) {
+    throw value->must_be("balanced, zipf-<exponent> with an exponent from 0 to 10, or a list of tokens per expert");
+  }
+}
+
 void read_sharding(YamlMap& map, ParallelPlan& plan, Defaults& defaults) {
   plan.zero = static_cast<int>(defaults.integer(map, "zero", {0, 3}, 0));
   plan.shard_group = find_degree(map, "shard_group");
@@ -232,6 +256,7 @@ ParallelPlan read_plan(const YamlValue& value, const Architecture& model, std::i
   read_sharding(map, plan, defaults);
   read_numerics(map, plan, defaults);
   check_experts(map, plan, model);
+  read_expert_load(map, plan, model);
   map.finish();
   return plan;
 }
@@ -246,6 +271,7 @@ void read_software_flags(YamlMap& map, ParallelPlan& plan) {
   plan.overlap_p2p = find_boolean(map, "overlap_p2p");
   plan.overlap_ep = find_boolean(map, "overlap_ep");
   plan.cuda_graphs = find_boolean(map, "cuda_graphs");
+  plan.dispatcher = find_choice(map, "dispatcher");
 }
 
 }  // namespace stepcast

@@ -59,12 +59,18 @@ gemm:
 attention:
   kernels:
     flash2:
-      forward_fraction: {value: 0.67, basis: fitted, source: "fit"}
-      backward_fraction: {value: 0.58, basis: fitted, source: "fit"}
-      half_length: {value: 110, basis: fitted, source: "fit"}
-      causal_half_length: {value: 345, basis: fitted, source: "fit"}
-      head_dim_64_factor: {value: 0.88, basis: fitted, source: "fit"}
-      head_dim_256_factor: {value: 0.9, basis: fitted, source: "fit"}
+      forward:
+        fraction: {value: 0.67, basis: fitted, source: "fit"}
+        half_length: {value: 110, basis: fitted, source: "fit"}
+        causal_half_length: {value: 345, basis: fitted, source: "fit"}
+        head_dim_64_factor: {value: 0.88, basis: fitted, source: "fit"}
+        head_dim_256_factor: {value: 0.9, basis: fitted, source: "fit"}
+      backward:
+        fraction: {value: 0.58, basis: fitted, source: "fit"}
+        half_length: {value: 110, basis: fitted, source: "fit"}
+        causal_half_length: {value: 345, basis: fitted, source: "fit"}
+        head_dim_64_factor: {value: 0.88, basis: fitted, source: "fit"}
+        head_dim_256_factor: {value: 0.9, basis: fitted, source: "fit"}
 memory_bound:
   bandwidth_fraction: {value: 0.85, basis: measured, source: "test"}
   ramp_time: {value: 2 us, basis: measured, source: "test"}
@@ -233,7 +239,7 @@ TEST_F(Scenarios, ProfilesCarryTheirSources) {
   EXPECT_EQ(gpu.memory.source, "sheet");
   EXPECT_EQ(gpu.peak.at(Precision::bf16).value, 312.0_TFLOPS);
   EXPECT_EQ(gpu.gemm.at(Precision::bf16).tiles.size(), 2u);
-  EXPECT_EQ(gpu.attention.kernels.at("flash2").causal_half_length.value, 345);
+  EXPECT_EQ(gpu.attention.kernels.at("flash2").forward.causal_half_length.value, 345);
   EXPECT_EQ(gpu.sms.value, 108);
 }
 
