@@ -107,6 +107,7 @@ class Compiler {
         parts[static_cast<std::size_t>(in.bucket)] += in.duration;
       }
     }
+    if (in.bucket == Bucket::compute) operation.bucket = in.bucket;  // what spread and faults stretch
     operation.duration += in.duration;
     operation.clocked += in.clocked;
     if (in.kind == InstructionKind::local && in.bucket == Bucket::compute) {

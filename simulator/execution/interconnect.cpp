@@ -1,6 +1,7 @@
 #include "simulator/execution/interconnect.hpp"
 
 #include <algorithm>
+#include <map>
 
 #include <fmt/format.h>
 
@@ -11,7 +12,7 @@ BytesPerSecond achieved(const LinkTier& tier) { return *tier.bandwidth * *tier.e
 
 }  // namespace
 
-Interconnect ports_of(const Cluster& cluster, bool shares) {
+Interconnect ports_of(const Cluster& cluster, bool shares, std::span<const Fault> faults) {
   Interconnect network;
   network.domain_gpus = cluster.domain_gpus();
   const auto gpus = cluster.gpus;
@@ -24,7 +25,35 @@ Interconnect ports_of(const Cluster& cluster, bool shares) {
   network.links.assign(static_cast<std::size_t>(2 * gpus), achieved(cluster.node.intra));
   if (nics > 0) network.links.resize(network.links.size() + static_cast<std::size_t>(2 * nodes * ports), port);
 
-  const auto port_of = [=](std::int64_t gpu) { return gpu / node_gpus * ports + gpu % node_gpus * ports / node_gpus; };
+  // What is left of each port that is not whole, and where the traffic of those of which nothing is left goes.
+  std::map<std::int64_t, double> left;
+  for (const Fault& fault : faults) {
+    if (!fault.of_nic()) continue;
+    const std::int64_t nics_of_port = std::max<std::int64_t>(1, nics / ports);
+    const std::int64_t port_index = *fault.node * ports + std::min<std::int64_t>(*fault.nic / nics_of_port, ports - 1);
+    const double lost = (fault.failed ? 1 : 1 - fault.speed) / static_cast<double>(nics_of_port);
+    double& share = left.try_emplace(port_index, 1).first->second;
+    share = std::max(0.0, share - lost);
+  }
+  std::map<std::int64_t, std::int64_t> instead;
+  for (const auto& [lost, share] : left) {
+    if (share > 1e-9) {
+      for (std::int64_t way : {0, 1}) network.impaired[static_cast<LinkId>(2 * (gpus + lost) + way)] = share;
+      continue;
+    }
+    std::int64_t other = lost;
+    for (std::int64_t i = 1; i < ports; ++i) {
+      other = lost / ports * ports + (lost + i) % ports;
+      const auto found = left.find(other);
+      if (found == left.end() || found->second > 1e-9) break;
+    }
+    instead[lost] = other;
+  }
+  const auto port_of = [=](std::int64_t gpu) {
+    const std::int64_t own = gpu / node_gpus * ports + gpu % node_gpus * ports / node_gpus;
+    const auto found = instead.find(own);
+    return found == instead.end() ? own : found->second;
+  };
   const std::int64_t domain = network.domain_gpus;
   network.route = [=](std::int64_t from, std::int64_t to, std::vector<LinkId>& path) {
     if (from == to) return;

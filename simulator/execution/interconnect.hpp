@@ -3,11 +3,13 @@
 
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
 #include "simulator/cluster/cluster.hpp"
+#include "simulator/cluster/faults.hpp"
 #include "simulator/engine/flows.hpp"
 
 namespace stepcast {
@@ -30,7 +32,8 @@ struct Interconnect {
 ///
 /// @param shares  every GPU has its share of the node's NICs to itself, as when ranks that do the same at the same time
 ///                are folded into one
-Interconnect ports_of(const Cluster& cluster, bool shares);
+/// @param faults  of NICs: one that has failed leaves its traffic to the next of its node
+Interconnect ports_of(const Cluster& cluster, bool shares, std::span<const Fault> faults = {});
 
 /// The links of a ring over these GPUs: from each to the next; across domains from each to its like in the next domain,
 /// channel by channel. A link that several hops cross stands there as often, in a row.

@@ -85,7 +85,31 @@ FlowId Network::start(SimTime now, std::span<const LinkId> path, const Operation
   return flow;
 }
 
+void Network::watch(std::int32_t rank, std::int32_t neighbour) {
+  path_.clear();
+  interconnect_.route(gpu(rank), gpu(neighbour), path_);
+  interconnect_.route(gpu(neighbour), gpu(rank), path_);
+  if (path_.empty()) return;
+  for (LinkId link : {path_.front(), path_.back()}) {
+    if (std::find(watched_links_.begin(), watched_links_.end(), link) != watched_links_.end()) continue;
+    watched_links_.push_back(link);
+    watched_.push_back({interconnect_.name(link), rank, {{SimTime{}, 0.0}}});
+  }
+}
+
+void Network::sample() {
+  for (std::size_t i = 0; i < watched_.size(); ++i) {
+    const double share = flows_.load(watched_links_[i]) / interconnect_.links[watched_links_[i]];
+    auto& samples = watched_[i].samples;
+    if (samples.back().second == share) continue;
+    if (samples.back().first == changed_) samples.pop_back();
+    samples.emplace_back(changed_, share);
+  }
+}
+
 std::span<const FlowNetwork::Finished> Network::advance(SimTime now) {
+  if (now > changed_) sample();
+  changed_ = now;
   const auto finished = flows_.advance(now);
   for (const auto& [flow, time] : finished) free_links_.push_back(own_link_[flow]);
   return finished;

@@ -32,11 +32,16 @@ class Network {
   /// What ends up to then. Every flow in the answer is forgotten by the next call.
   std::span<const FlowNetwork::Finished> advance(SimTime now);
 
-  const Interconnect& interconnect() const { return interconnect_; }
-  /// Of what a healthy link carries.
-  double utilisation(LinkId link) { return flows_.load(link) / interconnect_.links[link]; }
+  /// Follows the links that a rank's own traffic leaves and arrives by.
+  void watch(std::int32_t rank, std::int32_t neighbour);
+  std::vector<LinkUse> take_samples() {
+    sample();
+    return std::move(watched_);
+  }
 
  private:
+  /// Notes what the watched links have carried since the last change.
+  void sample();
   std::int64_t gpu(std::int32_t rank) const { return std::int64_t{rank} * gpus_of_rank_; }
   bool worth_sharing(const Operation& operation, std::int64_t from, std::int64_t to) const;
   FlowId start(SimTime now, std::span<const LinkId> path, const Operation& operation);
@@ -50,6 +55,9 @@ class Network {
   std::vector<LinkId> path_;
   std::vector<LinkId> own_link_;  ///< of each flow: holds it to the rate that it has alone
   std::vector<LinkId> free_links_;
+  std::vector<LinkUse> watched_;
+  std::vector<LinkId> watched_links_;
+  SimTime changed_;
 };
 
 }  // namespace stepcast
