@@ -16,30 +16,60 @@ CostModel::CostModel(const Cluster& cluster, const ParallelPlan& plan, bool expe
   launch_slowdown_ = 1 + cluster.gpu.launch_spread * expected_slowest(plan.tensor_parallel);
 }
 
+namespace {
+
+using enum RankDimension;
+
+Placement dense_placement(const ParallelPlan& plan) {
+  return {parse_rank_order(plan.placement),
+          {plan.tensor_parallel, plan.context_parallel, 1, plan.data_parallel, plan.pipeline_parallel}};
+}
+
+/// Experts share out the ranks of a stage anew: their own tensor parallelism, then expert parallelism, and replicas.
+Placement expert_placement(const ParallelPlan& plan) {
+  return {
+      parse_rank_order(plan.placement),
+      {plan.expert_tensor_parallel.value_or(1), 1, plan.expert_parallel, plan.expert_copies(), plan.pipeline_parallel}};
+}
+
+}  // namespace
+
 GroupShape CostModel::shape(GroupKind group) const {
-  const std::int64_t t = plan_.tensor_parallel;
-  const std::int64_t c = plan_.context_parallel;
-  const std::int64_t d = plan_.data_parallel;
-  const std::int64_t p = plan_.pipeline_parallel;
-  const std::int64_t ep = plan_.expert_parallel;
-  const std::int64_t etp = plan_.expert_tensor_parallel.value_or(1);
+  const auto along = [&](const Placement& placement, std::initializer_list<RankDimension> dimensions) {
+    return placement.shape(cluster_, {dimensions.begin(), dimensions.size()});
+  };
   switch (group) {
-    case GroupKind::tensor: return group_shape(cluster_, t, 1);
-    case GroupKind::context: return group_shape(cluster_, c, t);
-    case GroupKind::data: return group_shape(cluster_, d * c, t);  // gradients are reduced over both
-    case GroupKind::expert: return group_shape(cluster_, ep, etp);
-    case GroupKind::expert_tensor: return group_shape(cluster_, etp, 1);
-    case GroupKind::expert_data: return group_shape(cluster_, plan_.expert_copies(), ep * etp);
-    case GroupKind::embedding: return group_shape(cluster_, 2, t * c * d * (p - 1));
+    case GroupKind::tensor: return along(dense_placement(plan_), {tensor});
+    case GroupKind::context: return along(dense_placement(plan_), {context});
+    case GroupKind::data: return along(dense_placement(plan_), {context, data});  // gradients are reduced over both
+    case GroupKind::expert: return along(expert_placement(plan_), {expert});
+    case GroupKind::expert_tensor: return along(expert_placement(plan_), {tensor});
+    case GroupKind::expert_data: return along(expert_placement(plan_), {data});
+    case GroupKind::embedding:  // the first stage and the last
+      return group_shape(cluster_, 2, dense_placement(plan_).stride(pipeline) * (plan_.pipeline_parallel - 1));
     case GroupKind::world: return group_shape(cluster_, plan_.gpus(), 1);
   }
   return {};
+}
+
+bool CostModel::stages_cross_network() const {
+  return distance_crosses_network(cluster_, dense_placement(plan_).stride(pipeline));
 }
 
 Seconds CostModel::collective(CollectiveKind kind, GroupKind group, Bytes size) const {
   const bool sharding = group == GroupKind::data || group == GroupKind::expert_data;
   const Cluster& cluster = sharding && sharding_cluster_ ? *sharding_cluster_ : cluster_;
   return collective_time(kind, size, shape(group), cluster);
+}
+
+Bytes CostModel::wire(const Collective& collective) const {
+  const GroupShape group = shape(collective.group);
+  if (group.ranks <= 1) return Bytes(0);
+  const double n = static_cast<double>(group.ranks), inside = static_cast<double>(group.per_domain);
+  const double rounds = collective.kind == CollectiveKind::all_reduce ? 2 : 1;
+  if (!group.crosses_network()) return rounds * (n - 1) / n * collective.size;
+  if (collective.kind == CollectiveKind::all_to_all) return (n - inside) / n * collective.size;
+  return rounds * (n - 1) / n * collective.size / inside;  // the ring's channels share the NICs of a domain's members
 }
 
 void CostModel::limit_sharding_nics(int nics) {

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "simulator/cluster/placement.hpp"
 #include "simulator/input/scenario_keys.hpp"
 #include "simulator/parallelism/expert_load.hpp"
 
@@ -184,6 +185,20 @@ void read_degrees(YamlMap& map, ParallelPlan& plan, Defaults& defaults) {
   plan.expert_tensor_parallel = find_degree(map, "expert_tensor_parallel");
 }
 
+/// Its name or order of dimensions; one that leaves out a dimension that the plan has is refused here, at its line.
+void read_placement(YamlMap& map, ParallelPlan& plan) {
+  const auto value = map.find("placement");
+  if (!value) return;
+  plan.placement = value->text();
+  try {
+    const Placement dense(parse_rank_order(plan.placement),
+                          {plan.tensor_parallel, plan.context_parallel, 1, plan.data_parallel, plan.pipeline_parallel});
+    const Placement experts(parse_rank_order(plan.placement), {1, 1, plan.expert_parallel, 1, 1});
+  } catch (const UserError& error) {
+    throw value->error(map.path() + ".placement: " + error.what());
+  }
+}
+
 void check_experts(YamlMap& map, const ParallelPlan& plan, const Architecture& model) {
   if (plan.expert_parallel == 1 || model.moe) return;
   throw map.require("expert_parallel")
@@ -234,6 +249,7 @@ ParallelPlan read_plan(const YamlValue& value, const Architecture& model, std::i
   ParallelPlan plan;
   read_degrees(map, plan, defaults);
   read_data_parallel(map, plan, gpus, defaults);
+  read_placement(map, plan);
   read_batch(map, plan, defaults);
   read_schedule(map, plan, defaults);
   read_layer_split(map, plan, model.layers);

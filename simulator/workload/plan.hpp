@@ -10,8 +10,9 @@
 
 namespace stepcast {
 
-/// selective: the attention core alone; selective_op: every second matrix product and all that is pointwise
-enum class Recompute { none, selective, selective_op, full };
+/// selective: the attention core alone; selective_op: every second matrix product and all that is pointwise; modules: a
+/// list of parts of a layer
+enum class Recompute { none, selective, selective_op, modules, full };
 
 enum class LayerSplit { automatic, even, embedding_and_loss_as_layers, given };
 
@@ -25,6 +26,7 @@ struct ParallelPlan {
   int data_parallel = 1;
   int context_parallel = 1;
   int expert_parallel = 1;
+  std::string placement = "megatron";  ///< order of the dimensions over the ranks: parse_rank_order()
   std::optional<int> expert_tensor_parallel;
   std::string expert_load = "balanced";  ///< balanced | zipf-<exponent>: how often tokens choose each expert
   std::vector<double> expert_histogram;  ///< tokens of each expert, measured; in place of expert_load when not empty

@@ -564,16 +564,22 @@ INSTANTIATE_TEST_SUITE_P(
 INSTANTIATE_TEST_SUITE_P(
     Plans, RefusedScenarios,
     testing::Values(
-        Refusal{
-            "misspelt_before_missing", replaced(scenario, "sequence_length", "sequence_lenght"),
-            "s.yaml:9:3: unknown plan key 'sequence_lenght', did you mean 'sequence_length'? (one of: "
-            "tensor_parallel, sequence_parallel, pipeline_parallel, virtual_stages, layer_split, schedule, "
-            "data_parallel, context_parallel, expert_parallel, expert_tensor_parallel, microbatch, global_batch and "
-            "9 more)\n"
-            "    sequence_lenght: 2048\n"
-            "    ^ near here"},
+        Refusal{"misspelt_before_missing", replaced(scenario, "sequence_length", "sequence_lenght"),
+                "s.yaml:9:3: unknown plan key 'sequence_lenght', did you mean 'sequence_length'? (one of: "
+                "tensor_parallel, sequence_parallel, pipeline_parallel, virtual_stages, layer_split, schedule, "
+                "data_parallel, context_parallel, placement, expert_parallel, expert_tensor_parallel, expert_load and "
+                "11 more)\n"
+                "    sequence_lenght: 2048\n"
+                "    ^ near here"},
         Refusal{"duplicate", std::string(scenario) + "  microbatch: 3\n",
                 "s.yaml:10:3: 'microbatch' is given twice (first in line 7)\n    microbatch: 3\n    ^ near here"},
+        Refusal{
+            "placement", std::string(scenario) + "  placement: tp-dp-xp\n",
+            "s.yaml:10:14: plan.placement: unknown dimension of a rank order 'xp', did you mean 'tp'? (one of: tp, cp, "
+            "ep, dp, pp)\n    placement: tp-dp-xp\n               ^ near here"},
+        Refusal{"placement_without_stages", std::string(scenario) + "  placement: tp-dp\n",
+                "s.yaml:10:14: plan.placement: the rank order leaves out pp, whose degree is 4\n"
+                "    placement: tp-dp\n               ^ near here"},
         Refusal{"degree_of_zero", replaced(scenario, "tensor_parallel: 2", "tensor_parallel: 0"),
                 "s.yaml:5:20: plan.tensor_parallel must be a whole number from 1 to 10,000,000, not '0'\n"
                 "    tensor_parallel: 0\n"
