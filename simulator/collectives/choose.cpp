@@ -8,22 +8,27 @@ namespace stepcast {
 namespace {
 
 constexpr AlgorithmRow rows[] = {
-    {Algorithm::ring, "ring", "NCCL Ring: each rank passes on to the next, 2(n-1) or n-1 steps", nccl_ring},
-    {Algorithm::tree, "tree", "NCCL Tree: double binary tree of nodes; small all_reduce", nccl_tree},
-    {Algorithm::nvls, "nvls", "NCCL NVLS: NVSwitches add up and multicast (Hopper and later)", nccl_nvls},
-    {Algorithm::nvls_tree, "nvls-tree", "NCCL NVLSTree: NVSwitches in each node, a tree of nodes", nccl_nvls_tree},
+    {Algorithm::ring, "ring", "NCCL Ring: each rank passes on to the next, 2(n-1) or n-1 steps", nccl_ring,
+     ring_messages},
+    {Algorithm::tree, "tree", "NCCL Tree: double binary tree of nodes; small all_reduce", nccl_tree, tree_messages},
+    {Algorithm::nvls, "nvls", "NCCL NVLS: NVSwitches add up and multicast (Hopper and later)", nccl_nvls,
+     nvls_messages},
+    {Algorithm::nvls_tree, "nvls-tree", "NCCL NVLSTree: NVSwitches in each node, a tree of nodes", nccl_nvls_tree,
+     nvls_tree_messages},
     {Algorithm::collnet_direct, "collnet-direct", "SHARP: the network's switches add up, all-to-all inside the node",
-     nccl_collnet_direct},
+     nccl_collnet_direct, collnet_messages},
     {Algorithm::collnet_chain, "collnet-chain", "SHARP: the network's switches add up, a chain inside the node",
-     nccl_collnet_chain},
-    {Algorithm::pat, "pat", "NCCL PAT: all_gather and reduce_scatter with one GPU a node, log2 steps", nccl_pat},
+     nccl_collnet_chain, collnet_messages},
+    {Algorithm::pat, "pat", "NCCL PAT: all_gather and reduce_scatter with one GPU a node, log2 steps", nccl_pat,
+     pat_messages},
     {Algorithm::pairwise, "pairwise", "a message to every peer: all_to_all, scatter, gather, send_recv",
-     pairwise_exchange},
-    {Algorithm::pxn, "pxn", "all_to_all through the GPU beside the NIC: one message a node", pxn_all_to_all},
+     pairwise_exchange, pairwise_messages},
+    {Algorithm::pxn, "pxn", "all_to_all through the GPU beside the NIC: one message a node", pxn_all_to_all,
+     pxn_messages},
     {Algorithm::hierarchical, "hierarchical", "two levels: inside the node, then between nodes on each rail (not NCCL)",
-     hierarchical, false},
+     hierarchical, hierarchical_messages, false},
     {Algorithm::halving_doubling, "halving-doubling", "log2(n) exchanges of halves (not NCCL)", halving_doubling,
-     false},
+     halving_doubling_messages, false},
 };
 
 constexpr Protocol protocols[] = {Protocol::ll, Protocol::ll128, Protocol::simple};

@@ -110,6 +110,7 @@ class StageLowering {
                                           .stream = to_next(step) ? Stream::send_forward : Stream::send_backward,
                                           .bucket = Bucket::pp_comm,
                                           .duration = to_ticks(transfer_time()),
+                                          .wire = in_.boundary,
                                           .label = builder_.label(forward ? "send_forward" : "send_backward"),
                                           .microbatch = step.microbatch},
                                          {after});
@@ -126,6 +127,7 @@ class StageLowering {
                                           .stream = to_next(step) ? Stream::receive_forward : Stream::receive_backward,
                                           .bucket = Bucket::pp_comm,
                                           .duration = to_ticks(transfer_time()),
+                                          .wire = in_.boundary,
                                           .label = builder_.label(forward ? "receive_forward" : "receive_backward"),
                                           .microbatch = step.microbatch},
                                          {after});
@@ -287,23 +289,23 @@ class StageLowering {
     const std::int32_t last_pass = builder_.last(Stream::compute);
     std::int32_t reduced = data_parallel_->finish_gradients();
     if (plan.sequence_parallel) {  // norms see other tokens on each tensor-parallel rank
-      builder_.collective(Stream::tensor, Bucket::tp_comm, GroupKind::tensor, "norm_gradient_reduce",
-                          in_.costs.collective(CollectiveKind::all_reduce, GroupKind::tensor,
-                                               Bytes(in_.gradient_bytes * in_.model.replicated_parameters(stage_))),
-                          {last_pass});
+      builder_.collective(Stream::tensor, Bucket::tp_comm,
+                          {CollectiveKind::all_reduce, GroupKind::tensor,
+                           Bytes(in_.gradient_bytes * in_.model.replicated_parameters(stage_))},
+                          "norm_gradient_reduce", {last_pass});
     }
     if (in_.model.tied_embeddings && shape_.stages > 1 && (stage_ == 0 || stage_ == shape_.stages - 1)) {
-      builder_.collective(Stream::data, Bucket::dp_comm, GroupKind::embedding, "embedding_gradient_reduce",
-                          in_.costs.collective(CollectiveKind::all_reduce, GroupKind::embedding,
-                                               Bytes(in_.gradient_bytes * in_.model.embedding_table_parameters)),
-                          {last_pass});
+      builder_.collective(Stream::data, Bucket::dp_comm,
+                          {CollectiveKind::all_reduce, GroupKind::embedding,
+                           Bytes(in_.gradient_bytes * in_.model.embedding_table_parameters)},
+                          "embedding_gradient_reduce", {last_pass});
       reduced = builder_.last(Stream::data);
     }
     // The norm of all gradients is a barrier across the whole job.
     builder_.local(Stream::compute, Bucket::optimizer, "gradient_norm", in_.costs.memory_pass(work_.norm),
                    {reduced, builder_.last(Stream::tensor), builder_.last(Stream::expert)});
-    builder_.collective(Stream::compute, Bucket::dp_comm, GroupKind::world, "gradient_norm_reduce",
-                        in_.costs.collective(CollectiveKind::all_reduce, GroupKind::world, Bytes(4)), {});
+    builder_.collective(Stream::compute, Bucket::dp_comm, {CollectiveKind::all_reduce, GroupKind::world, Bytes(4)},
+                        "gradient_norm_reduce", {});
     builder_.local(Stream::compute, Bucket::optimizer, "optimizer", in_.costs.memory_pass(work_.update), {});
     const std::int32_t gathered = data_parallel_->after_optimizer();
     builder_.local(Stream::compute, Bucket::host, "between_steps", *framework.host_time_per_step,

@@ -10,6 +10,7 @@
 
 #include "simulator/input/cluster_reader.hpp"
 #include "simulator/input/defaults.hpp"
+#include "simulator/input/faults_reader.hpp"
 #include "simulator/input/input.hpp"
 #include "simulator/input/model_reader.hpp"
 #include "simulator/input/plan_reader.hpp"
@@ -95,9 +96,37 @@ std::string read_id(YamlMap& map) {
 // --- the scenario ------------------------------------------------------------------------------------------------
 
 void refuse_what_is_not_modelled(YamlMap& map) {
-  for (const char* key : {"faults", "jitter", "executor", "seed", "price"}) {
+  for (const char* key : {"price"}) {
     if (const auto value = map.find(key)) throw error_at_key(value->node(), std::string(key) + " is not modelled yet");
   }
+}
+
+void read_jitter(YamlMap& scenario, Gpu& gpu) {
+  const auto value = scenario.find("jitter");
+  if (!value) return;
+  const auto state = [&](Sourced<double>& spread, double stated) {
+    spread = {stated, Basis::datasheet, "stated by the scenario"};
+  };
+  if (value->is_scalar()) {
+    if (value->choice("jitter", scenario_choices("", "jitter")) == "on") return;
+    state(gpu.speed_spread, 0);
+    state(gpu.launch_spread, 0);
+    return;
+  }
+  YamlMap map(*value, scenario_vocabulary("jitter"));
+  if (const auto spread = map.find("speed_spread")) state(gpu.speed_spread, spread->number({0, 0.5}));
+  if (const auto spread = map.find("launch_spread")) state(gpu.launch_spread, spread->number({0, 0.5}));
+  map.finish();
+}
+
+/// What is wrong with the cluster, and how the scenario wants to be carried out.
+void read_simulation(YamlMap& scenario, Job& job) {
+  read_jitter(scenario, job.cluster.gpu);
+  if (const auto faults = scenario.find("faults")) job.faults = read_faults(*faults, job.cluster);
+  if (const auto executor = find_choice(scenario, "executor")) {
+    job.executor = *executor == "events" ? Executor::events : Executor::dataflow;
+  }
+  if (const auto seed = scenario.find("seed")) job.seed = static_cast<std::uint64_t>(seed->integer({}));
 }
 
 void read_framework(YamlMap& scenario, PresetStore& presets, Job& job, Defaults& defaults) {
@@ -149,6 +178,7 @@ Job read_scenario(const YamlNode& root, const std::string& name, PresetStore& pr
   job.cluster = read_cluster(map.require("cluster"), presets, defaults, job.assumed);
   job.plan = read_plan(map.require("plan"), job.model, job.cluster.gpus, defaults);
   read_framework(map, presets, job, defaults);
+  read_simulation(map, job);
   job.flops_convention = read_flops_convention(map);
   const std::string notes = text_or_empty(map, "notes");
   job.reference = read_reference(map);

@@ -84,6 +84,7 @@ Report describe(const Job& job) {
   report.plan_text = plan_text(job.plan);
   report.framework_name = job.framework.name;
   report.gpus = job.cluster.gpus;
+  report.gpus_per_node = std::max(1, job.cluster.gpus_per_node);
   report.tokens_per_step = job.plan.global_batch * job.plan.sequence_length;
   report.flops_convention = find_flops_convention(job.flops_convention) ? job.flops_convention : "full-attention";
   report.mfu_peak = job.cluster.gpu.peak_rate(job.plan.precision);
