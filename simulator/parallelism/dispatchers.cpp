@@ -14,7 +14,7 @@ double chance_of_visit(double experts, double copies, double among) {
 
 double chance_of_visit(const TokenExchange& exchange, double among) {
   const double of_a_group = exchange.experts / exchange.groups;
-  if (among >= of_a_group) {
+  if (among > of_a_group) {
     const double chosen = chance_of_visit(exchange.groups, exchange.groups_taken, among / of_a_group);
     return std::min(chosen, chance_of_visit(exchange.experts, exchange.copies, among));
   }
