@@ -27,8 +27,9 @@ Placement dense_placement(const ParallelPlan& plan) {
 
 /// Experts share out the ranks of a stage anew: their own tensor parallelism, then expert parallelism, and replicas.
 Placement expert_placement(const ParallelPlan& plan) {
-  return {parse_rank_order(plan.placement),
-          {plan.expert_tensor_parallel.value_or(1), 1, plan.expert_parallel, plan.expert_copies(), plan.pipeline_parallel}};
+  return {
+      parse_rank_order(plan.placement),
+      {plan.expert_tensor_parallel.value_or(1), 1, plan.expert_parallel, plan.expert_copies(), plan.pipeline_parallel}};
 }
 
 }  // namespace

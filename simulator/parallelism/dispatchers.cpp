@@ -63,13 +63,13 @@ Collective scatter_all(const TokenExchange& exchange) {
 double every_token(const TokenExchange& exchange) { return exchange.tokens * Layout(exchange.group).ranks; }
 
 constexpr Dispatcher rows[] = {
-    {"alltoall", "a copy for each expert of a token, flat all_to_all (Megatron-Core)", every_copy, every_copy, every_row,
-      true},
+    {"alltoall", "a copy for each expert of a token, flat all_to_all (Megatron-Core)", every_copy, every_copy,
+     every_row, true},
     {"allgather", "every token to every rank (Megatron-Core)", gather_all, scatter_all, every_token, false},
-    {"deepep", "one copy a node, forwarded over NVLink (DeepEP)", one_copy_a_node, one_copy_a_node,
-     one_row_a_rank, false},
-    {"hybridep", "one copy a node, forwarded over NVLink (HybridEP)", one_copy_a_node, one_copy_a_node,
-     one_row_a_rank, false},
+    {"deepep", "one copy a node, forwarded over NVLink (DeepEP)", one_copy_a_node, one_copy_a_node, one_row_a_rank,
+     false},
+    {"hybridep", "one copy a node, forwarded over NVLink (HybridEP)", one_copy_a_node, one_copy_a_node, one_row_a_rank,
+     false},
 };
 
 }  // namespace

@@ -40,11 +40,8 @@ TokenExchange token_exchange(const Sharding& s, const Routing& routing, double r
 
 void BlockBuilder::exchange_tokens(std::string_view name, const Collective& exchange, Pass pass, OpList& ops) {
   if (s_.expert.parallel == 1) return;
-  ops.push_back({.name = name,
-                 .pass = pass,
-                 .work = exchange,
-                 .lane = Lane::expert,
-                 .after = static_cast<int>(ops.size()) - 1});
+  ops.push_back(
+      {.name = name, .pass = pass, .work = exchange, .lane = Lane::expert, .after = static_cast<int>(ops.size()) - 1});
   await(static_cast<int>(ops.size()) - 1);
 }
 
