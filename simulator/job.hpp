@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "simulator/cluster/cluster.hpp"
+#include "simulator/cluster/faults.hpp"
+#include "simulator/execution/executor.hpp"
 #include "simulator/profiles/framework.hpp"
 #include "simulator/workload/architecture.hpp"
 #include "simulator/workload/plan.hpp"
@@ -45,6 +47,9 @@ struct Job {
   Framework framework;
   std::string framework_version;
   std::string flops_convention;  ///< name in workload/flops.hpp; empty: full-attention
+  std::vector<Fault> faults;
+  std::optional<Executor> executor;   ///< that the scenario asks for
+  std::optional<std::uint64_t> seed;  ///< of the spread of speed
   std::optional<Reference> reference;
   std::vector<std::string> assumed;         ///< inputs that rest on an assumption, for the report
   std::vector<std::string> defaults_taken;  ///< what the scenario left out and which value took its place

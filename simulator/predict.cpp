@@ -4,11 +4,11 @@
 
 #include "models/families.hpp"
 #include "simulator/collectives/collective_time.hpp"
-#include "simulator/execution/execute.hpp"
 #include "simulator/execution/lower.hpp"
 #include "simulator/report/summarize.hpp"
 #include "simulator/resolve.hpp"
 #include "simulator/schedules/schedule.hpp"
+#include "simulator/simulate.hpp"
 #include "simulator/workload/gradients.hpp"
 
 namespace stepcast {
@@ -28,7 +28,7 @@ Boundary boundary_of(const Job& job, const Sharding& sharding) {
 
 std::vector<std::int64_t> chunks_in_flight(const ParallelPlan& plan) {
   std::vector<std::int64_t> counts;
-  const PipelineShape shape{plan.pipeline_parallel, plan.virtual_stages, plan.microbatches()};
+  const PipelineShape shape = pipeline_shape(plan);
   for (int stage = 0; stage < plan.pipeline_parallel; ++stage) {
     counts.push_back(find_schedule(plan.schedule)->chunks_in_flight(shape, stage));
   }
@@ -45,30 +45,24 @@ std::vector<MemoryUse> memory_of(const Job& job, const ShardedModel& model, cons
   return stages;
 }
 
-Timeline execute(const Programs& programs, const Job& job, const ExecutionOptions& options) {
-  if (options.executor == Executor::dataflow) return dataflow(programs, options);
-  const bool sampled = options.jitter && !options.fold;
-  const SampledSpread spread{sampled ? *job.cluster.gpu.speed_spread : 0, sampled ? *job.cluster.gpu.launch_spread : 0,
-                             options.seed};
-  return events(programs, options, spread);
-}
-
 }  // namespace
 
-Report predict(const Job& given, const ExecutionOptions& options, Timeline* trace) {
+Report predict(const Job& given, const ExecutionOptions& asked, Timeline* trace) {
   const auto began = std::chrono::steady_clock::now();
   const Job job = resolve(given);
+  const ExecutionOptions options = needed_options(job, asked);
   Report report = describe(job);
   report.infeasible_reason = infeasible_reason(job);
   if (const std::string missing = unsupported_reason(job); !missing.empty()) {
     report.infeasible_reason = "not modelled yet: " + missing;
   }
+  if (report.infeasible_reason.empty()) report.infeasible_reason = broken_reason(job);
   if (!report.infeasible_reason.empty()) return report;
 
   const Sharding sharding = sharding_of(job);
   const ModelGraph graph = family_of(job.model)->build(
       job.model, padded_vocab(job), job.model.max_positions > 0 ? job.model.max_positions : job.plan.sequence_length);
-  const ShardedModel model = shard(graph, job.plan, sharding);
+  const ShardedModel model = shard(graph, job.plan, sharding, find_schedule(job.plan.schedule)->placement);
   const Boundary boundary = boundary_of(job, sharding);
   const std::vector<std::int64_t> in_flight = chunks_in_flight(job.plan);
   // The events executor samples the spread of speed when it simulates every rank; else its expectation is added.
@@ -86,14 +80,15 @@ Report predict(const Job& given, const ExecutionOptions& options, Timeline* trac
   summarize_model(summary, report);
   const Programs programs = lower({model, job.plan, job.framework, job.cluster, costs, boundary.sent, boundary.gathered,
                                    reduced_bytes(job.plan), element_bytes(job.plan.precision), options.granularity});
-  Timeline timeline = execute(programs, job, options);
-  summarize(summary, timeline, report);
+  Simulated simulated = simulate(programs, job, options);
+  summarize(summary, simulated.timeline, report);
+  summarize_disturbances(simulated.timeline, simulated.steps, simulated.undisturbed, report);
 
   report.simulation.executor = options.executor == Executor::events ? "events" : "dataflow";
   report.simulation.folded = options.fold;
   report.simulation.jitter = options.jitter;
   report.simulation.wall_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
-  if (trace != nullptr) *trace = std::move(timeline);
+  if (trace != nullptr) *trace = std::move(simulated.timeline);
   return report;
 }
 

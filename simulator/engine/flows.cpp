@@ -29,6 +29,12 @@ LinkId FlowNetwork::add_link(BytesPerSecond capacity) {
   return static_cast<LinkId>(links_.size() - 1);
 }
 
+void FlowNetwork::set_capacity(LinkId id, BytesPerSecond capacity) {
+  CHECK(links_[id].uses.empty(), "only a link without flows changes its capacity");
+  if (!(capacity.si() > 0) || std::isinf(capacity.si())) throw UserError("a link needs a bandwidth above zero");
+  links_[id].capacity = capacity.si() * 1e-12;
+}
+
 FlowId FlowNetwork::add_flow(SimTime start, std::span<const LinkId> path, Bytes size, Seconds latency) {
   CHECK(start.ps >= now_, "a flow enters no earlier than the network has come");
   CHECK(size.si() >= 0 && latency.si() >= 0, "sizes and latencies are not negative");
@@ -101,7 +107,7 @@ BytesPerSecond FlowNetwork::rate(FlowId id) {
 BytesPerSecond FlowNetwork::load(LinkId id) {
   settle();
   double sum = 0;
-  for (const Use& use : links_[id].uses) sum += bundles_[use.bundle].rate * bundles_[use.bundle].flows;
+  for (const Use& use : links_[id].uses) sum += bundles_[use.bundle].rate * bundles_[use.bundle].flows * use.times;
   return BytesPerSecond(sum * 1e12);
 }
 
@@ -140,13 +146,21 @@ void FlowNetwork::end_first_of(BundleId id) {
   resize(id);
 }
 
+std::size_t FlowNetwork::crossings(const Bundle& bundle) const {
+  std::size_t sum = 0;
+  for (const Hop& hop : path_of(bundle)) sum += hop.times;
+  return sum;
+}
+
 FlowNetwork::BundleId FlowNetwork::bundle_of(const std::vector<LinkId>& path) {
   const std::uint64_t hash = hash_of(path);
   const auto [found, is_new] = by_path_.try_emplace(hash, none);
   for (BundleId at = found->second; at != none; at = progress_[at].next_of_hash) {
-    const auto hops = path_of(bundles_[at]);
-    const auto same_link = [](const Hop& hop, LinkId link) { return hop.link == link; };
-    if (std::equal(hops.begin(), hops.end(), path.begin(), path.end(), same_link)) return at;
+    std::size_t place = 0;
+    for (const Hop& hop : path_of(bundles_[at])) {
+      for (std::uint32_t i = 0; i < hop.times && place < path.size() && path[place] == hop.link; ++i) ++place;
+    }
+    if (place == path.size() && crossings(bundles_[at]) == path.size()) return at;
   }
   BundleId id = static_cast<BundleId>(bundles_.size());
   if (free_bundles_.empty()) {
@@ -163,20 +177,26 @@ FlowNetwork::BundleId FlowNetwork::bundle_of(const std::vector<LinkId>& path) {
   progress.next_of_hash = found->second;
   found->second = id;
 
-  if (free_hops_.size() <= path.size()) free_hops_.resize(path.size() + 1);
+  std::uint32_t hops = 0;
+  for (std::size_t i = 0; i < path.size(); ++i) hops += i == 0 || path[i] != path[i - 1] ? 1 : 0;
+  if (free_hops_.size() <= hops) free_hops_.resize(hops + 1);
   Bundle& bundle = bundles_[id];
-  bundle = {.first_hop = static_cast<std::uint32_t>(hops_.size()), .hops = static_cast<std::uint32_t>(path.size())};
-  if (std::vector<std::uint32_t>& free = free_hops_[path.size()]; free.empty()) {
-    hops_.resize(hops_.size() + path.size());
+  bundle = {.first_hop = static_cast<std::uint32_t>(hops_.size()), .hops = hops};
+  if (std::vector<std::uint32_t>& free = free_hops_[hops]; free.empty()) {
+    hops_.resize(hops_.size() + hops);
   } else {
     bundle.first_hop = free.back();
     free.pop_back();
   }
-  for (std::uint32_t i = 0; i < bundle.hops; ++i) {
-    std::vector<Use>& uses = links_[path[i]].uses;
-    CHECK(uses.empty() || uses.back().bundle != id, "a path crosses no link twice");
-    hops_[bundle.first_hop + i] = {path[i], static_cast<std::uint32_t>(uses.size())};
-    uses.push_back({id, bundle.first_hop + i});
+  std::size_t place = 0;
+  for (std::uint32_t hop = bundle.first_hop; hop < bundle.first_hop + hops; ++hop) {
+    const LinkId link = path[place];
+    std::uint32_t times = 0;
+    for (; place < path.size() && path[place] == link; ++place) ++times;
+    std::vector<Use>& uses = links_[link].uses;
+    CHECK(uses.empty() || uses.back().bundle != id, "the crossings of one link stand in a row");
+    hops_[hop] = {link, static_cast<std::uint32_t>(uses.size()), times};
+    uses.push_back({id, hop, times});
   }
   return id;
 }
@@ -264,7 +284,7 @@ void FlowNetwork::touch(LinkId id) {
   link.held_kept = 0;
   for (const Use& use : link.uses) {
     const Bundle& bundle = bundles_[use.bundle];
-    link.left -= bundle.rate * bundle.flows;
+    link.left -= bundle.rate * bundle.flows * use.times;
     link.fastest_kept = std::max(link.fastest_kept, bundle.rate);
     if (bundle.held_by == id) ++link.held_kept;
   }
@@ -283,8 +303,8 @@ void FlowNetwork::include(BundleId id) {
     std::swap(other, link.uses[hop.use]);
     hops_[link.uses[hop.use].hop].use = hop.use;
     hop.use = link.included++;
-    link.left += bundle.rate * bundle.flows;
-    link.open += bundle.flows;
+    link.left += bundle.rate * bundle.flows * hop.times;
+    link.open += std::int64_t{bundle.flows} * hop.times;
     if (bundle.held_by == hop.link) --link.held_kept;
   }
 }
@@ -336,8 +356,8 @@ void FlowNetwork::hold_back(LinkId id, double share) {
     bundle.new_held_by = id;
     filled_.push_back(link.uses[i].bundle);
     for (const Hop& hop : path_of(bundle)) {
-      links_[hop.link].left -= share * bundle.flows;
-      links_[hop.link].open -= bundle.flows;
+      links_[hop.link].left -= share * bundle.flows * hop.times;
+      links_[hop.link].open -= std::int64_t{bundle.flows} * hop.times;
     }
   }
 }
@@ -375,8 +395,8 @@ void FlowNetwork::unfill(double level) {
     filled_.pop_back();
     links_[bundle.new_held_by].level = -1;
     for (const Hop& hop : path_of(bundle)) {
-      links_[hop.link].left += bundle.new_rate * bundle.flows;
-      links_[hop.link].open += bundle.flows;
+      links_[hop.link].left += bundle.new_rate * bundle.flows * hop.times;
+      links_[hop.link].open += std::int64_t{bundle.flows} * hop.times;
     }
     bundle.new_rate = -1;
   }

@@ -44,12 +44,15 @@ class FlowNetwork {
   /// A link, one direction. Links are numbered from zero.
   /// @throws UserError a capacity that is not above zero
   LinkId add_link(BytesPerSecond capacity);
+  /// Gives a link that no flow crosses another capacity.
+  void set_capacity(LinkId link, BytesPerSecond capacity);
 
   /// A flow that enters at `start`, not before the last time given to this network. It begins to move after its latency;
   /// without bytes or without links to cross it ends there and then. An id is used again after the advance() that
   /// follows the one that told its end.
   ///
-  /// @param path  the links that it crosses, none twice
+  /// @param path  the links that it crosses; one that it crosses several times stands there as often, in a row, and gives
+  ///              it that many times its rate
   FlowId add_flow(SimTime start, std::span<const LinkId> path, Bytes size, Seconds latency = {});
 
   /// Takes a flow away before its end. @pre advance(now) was called
@@ -78,11 +81,13 @@ class FlowNetwork {
 
   struct Use {
     BundleId bundle;
-    std::uint32_t hop;  ///< index into hops_
+    std::uint32_t hop;    ///< index into hops_
+    std::uint32_t times;  ///< that each flow crosses the link
   };
   struct Hop {
     LinkId link;
     std::uint32_t use;  ///< index into the link's uses
+    std::uint32_t times;
   };
   /// What working out rates reads of a bundle.
   struct Bundle {
@@ -101,7 +106,7 @@ class FlowNetwork {
     // While rates are worked out:
     std::uint64_t round = 0;     ///< touched in this one
     double left = 0;             ///< of the capacity, by flows whose rate is settled
-    std::int64_t open = 0;       ///< flows whose rate is not
+    std::int64_t open = 0;       ///< crossings of flows whose rate is not
     std::uint32_t included = 0;  ///< the first of uses: those that may change
     double level = 0;            ///< rate of the flows that this link holds back; negative: of none so far
     double fastest_kept = 0;     ///< at least the fastest of the flows that keep their rate
@@ -137,6 +142,7 @@ class FlowNetwork {
   };
 
   std::span<const Hop> path_of(const Bundle& bundle) const { return {hops_.data() + bundle.first_hop, bundle.hops}; }
+  std::size_t crossings(const Bundle& bundle) const;
   void begin(FlowId id);
   void end_first_of(BundleId id);
   BundleId bundle_of(const std::vector<LinkId>& path);

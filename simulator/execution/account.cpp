@@ -1,5 +1,7 @@
 #include "simulator/execution/account.hpp"
 
+#include <algorithm>
+
 #include "simulator/base/error.hpp"
 
 namespace stepcast {
@@ -10,6 +12,14 @@ BucketTimes close_account(BucketTimes buckets, std::int64_t idle_since, SimTime 
   for (SimTime bucket : buckets) sum += bucket;
   CHECK(sum == step, "the buckets of a rank sum to the step");
   return buckets;
+}
+
+bool is_traced(const ExecutionOptions& options, std::int32_t rank, Interval ran) {
+  if (!options.record_spans || ran.end < options.traced_from.ps || ran.start > options.traced_to.ps) return false;
+  const auto& ranges = options.traced_ranks;
+  return ranges.empty() || std::any_of(ranges.begin(), ranges.end(), [&](const RankRange& range) {
+           return range.first <= rank && rank <= range.last;
+         });
 }
 
 void append_spans(const Programs& programs, const Code& code, int stage, std::int32_t rank, std::int32_t operation,

@@ -2,6 +2,7 @@
 /// The account of a rank's compute stream, which both executors keep: busy, or idle and what for.
 
 #include "simulator/execution/code.hpp"
+#include "simulator/execution/options.hpp"
 #include "simulator/execution/timeline.hpp"
 
 namespace stepcast {
@@ -57,6 +58,9 @@ void charge_idle(const Code& code, std::int32_t operation, std::int64_t from, st
 
 /// Closes a rank's account at the end of the step. @return its buckets, which sum to the step
 BucketTimes close_account(BucketTimes buckets, std::int64_t idle_since, SimTime step);
+
+/// Whether the options ask for what a rank did then.
+bool is_traced(const ExecutionOptions& options, std::int32_t rank, Interval ran);
 
 /// Appends the instructions of an operation as they ran; what it took beyond its duration is spread evenly over them.
 void append_spans(const Programs& programs, const Code& code, int stage, std::int32_t rank, std::int32_t operation,

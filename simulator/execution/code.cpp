@@ -86,6 +86,7 @@ class Compiler {
                                   .stream = in.stream,
                                   .bucket = in.bucket,
                                   .group = in.group,
+                                  .wire = in.wire,
                                   .first_wait = static_cast<std::int32_t>(code_.waits.size()),
                                   .wait_count = static_cast<std::int32_t>(waits_[at(i)].size()),
                                   .peer_stage = in.peer_stage,
@@ -106,6 +107,7 @@ class Compiler {
         parts[static_cast<std::size_t>(in.bucket)] += in.duration;
       }
     }
+    if (in.bucket == Bucket::compute) operation.bucket = in.bucket;  // what spread and faults stretch
     operation.duration += in.duration;
     operation.clocked += in.clocked;
     if (in.kind == InstructionKind::local && in.bucket == Bucket::compute) {

@@ -23,6 +23,7 @@ struct Operation {
   GroupKind group{};
   SimTime duration{};
   SimTime clocked{};    ///< part of it that follows the core clock
+  Bytes wire{};         ///< what it moves over each link that it crosses
   double launched = 0;  ///< ticks that spread between launches acts on: the root of the sum of squares
   std::int32_t first_wait = 0, wait_count = 0;  ///< range of Code::waits
   std::int32_t parts = -1;                      ///< index into Code::parts when it is not of one bucket

@@ -62,6 +62,16 @@ Seconds CostModel::collective(CollectiveKind kind, GroupKind group, Bytes size) 
   return collective_time(kind, size, shape(group), cluster);
 }
 
+Bytes CostModel::wire(const Collective& collective) const {
+  const GroupShape group = shape(collective.group);
+  if (group.ranks <= 1) return Bytes(0);
+  const double n = static_cast<double>(group.ranks), inside = static_cast<double>(group.per_domain);
+  const double rounds = collective.kind == CollectiveKind::all_reduce ? 2 : 1;
+  if (!group.crosses_network()) return rounds * (n - 1) / n * collective.size;
+  if (collective.kind == CollectiveKind::all_to_all) return (n - inside) / n * collective.size;
+  return rounds * (n - 1) / n * collective.size / inside;  // the ring's channels share the NICs of a domain's members
+}
+
 void CostModel::limit_sharding_nics(int nics) {
   if (nics >= cluster_.fabric.nics_per_node) return;
   sharding_cluster_ = cluster_;

@@ -40,6 +40,8 @@ class CostModel {
 
   OpCost op(const LocalOp& op) const;
   Seconds collective(CollectiveKind kind, GroupKind group, Bytes size) const;
+  /// What a collective moves over each link that it crosses: NVLinks inside a domain, else the members' NICs.
+  Bytes wire(const Collective& collective) const;
   GroupShape shape(GroupKind group) const;
   /// A rank of the next pipeline stage is in another NVLink domain.
   bool stages_cross_network() const;

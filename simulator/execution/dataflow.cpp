@@ -3,6 +3,7 @@
 
 #include "simulator/base/error.hpp"
 #include "simulator/execution/account.hpp"
+#include "simulator/execution/critical_path.hpp"
 #include "simulator/execution/execute.hpp"
 #include "simulator/execution/rank_layout.hpp"
 
@@ -26,7 +27,7 @@ class Dataflow {
     sleepers_.resize(slots);
   }
 
-  Timeline run(bool record_spans) {
+  Timeline run(const ExecutionOptions& options) {
     for (std::int32_t rank = 0; rank < layout_.ranks(); ++rank) {
       for (std::size_t stream = 0; stream < stream_count; ++stream) work_.emplace_back(rank, stream);
     }
@@ -35,7 +36,12 @@ class Dataflow {
       work_.pop_back();
       advance(rank, stream);
     }
-    return account(record_spans);
+    Timeline timeline = account(options);
+    if (options.critical_path) {
+      timeline.critical_path = critical_path(
+          code_, layout_, [&](std::int32_t rank, std::int32_t operation) { return ran_[slot(rank, operation)]; });
+    }
+    return timeline;
   }
 
  private:
@@ -114,7 +120,7 @@ class Dataflow {
     }
   }
 
-  Timeline account(bool record_spans) const {
+  Timeline account(const ExecutionOptions& options) const {
     Timeline timeline;
     timeline.labels = programs_.labels;
     for (const Interval& interval : ran_) {
@@ -135,7 +141,8 @@ class Dataflow {
       timeline.buckets.push_back(close_account(buckets, free, timeline.step));
       timeline.stage_of_rank.push_back(layout_.stage(rank));
       timeline.instructions += static_cast<std::int64_t>(program.instructions.size());
-      for (std::int32_t i = 0; record_spans && i < program.size(); ++i) {
+      for (std::int32_t i = 0; options.record_spans && i < program.size(); ++i) {
+        if (!is_traced(options, rank, ran_[slot(rank, i)])) continue;
         append_spans(programs_, program, layout_.stage(rank), rank, i, ran_[slot(rank, i)], message(rank, i),
                      timeline.spans);
       }
@@ -165,7 +172,7 @@ class Dataflow {
 }  // namespace
 
 Timeline dataflow(const Programs& programs, const ExecutionOptions& options) {
-  return Dataflow(programs, options.fold).run(options.record_spans);
+  return Dataflow(programs, options.fold).run(options);
 }
 
 }  // namespace stepcast

@@ -1,11 +1,14 @@
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "simulator/base/error.hpp"
 #include "simulator/engine/event_queue.hpp"
 #include "simulator/engine/random.hpp"
 #include "simulator/execution/account.hpp"
+#include "simulator/execution/critical_path.hpp"
 #include "simulator/execution/execute.hpp"
+#include "simulator/execution/network.hpp"
 #include "simulator/execution/rank_layout.hpp"
 
 namespace stepcast {
@@ -17,25 +20,55 @@ constexpr std::size_t compute = static_cast<std::size_t>(Stream::compute);
 /// the length of its program.
 class Events {
  public:
-  Events(const Programs& programs, const ExecutionOptions& options, const SampledSpread& spread)
+  Events(const Programs& programs, const ExecutionOptions& options, const Disturbances& disturbances,
+         const Interconnect* interconnect)
       : programs_(programs),
         code_(compile(programs)),
         layout_(programs.grid, options.fold),
-        record_spans_(options.record_spans),
-        spread_(spread),
+        options_(options),
+        disturbances_(disturbances),
+        launch_seed_(random_bits(disturbances.seed, disturbances.step, -2)),
         ranks_(static_cast<std::size_t>(layout_.ranks())),
         accounts_(ranks_.size()),
         arrived_(static_cast<std::size_t>(layout_.group_ids()), 0) {
+    if (interconnect != nullptr) network_.emplace(*interconnect, programs.grid, options.fold, code_);
+    if (network_ && options.record_spans) watch_links();
     for (std::int32_t rank = 0; rank < layout_.ranks(); ++rank) {
-      slowness_.push_back(spread.speed > 0 ? spread.speed * random_normal(spread.seed, rank, -1) : 0);
+      const double spread =
+          disturbances.speed > 0 ? disturbances.speed * random_normal(disturbances.seed, rank, -1) : 0;
+      const auto slow = disturbances.slow.find(rank);
+      slowness_.push_back((1 + spread) / (slow == disturbances.slow.end() ? 1 : slow->second) - 1);
     }
+    if (disturbances.any()) {
+      latest_arrival_.assign(arrived_.size(), 0);
+      kept_waiting_.assign(ranks_.size(), 0);
+    }
+    if (!options.critical_path) return;
+    std::size_t slots = 0;
+    for (std::int32_t rank = 0; rank < layout_.ranks(); ++rank) {
+      offset_.push_back(slots);
+      slots += code(rank).operations.size();
+    }
+    ran_.resize(slots);
   }
 
   Timeline run() {
     for (std::int32_t rank = 0; rank < layout_.ranks(); ++rank) {
       for (std::size_t stream = 0; stream < stream_count; ++stream) advance(rank, stream);
     }
-    while (!queue_.empty()) {
+    for (;;) {
+      if (network_ && !network_->idle()) {
+        const SimTime flow = network_->next();
+        if (queue_.empty() || flow <= queue_.next_time()) {
+          now_ = flow.ps;
+          for (const auto& ended : network_->advance(flow)) {
+            ++events_;
+            finish(transfers_[ended.flow]);
+          }
+          continue;
+        }
+      }
+      if (queue_.empty()) break;
       const auto event = queue_.pop();
       now_ = event.time.ps;
       ++events_;
@@ -106,27 +139,53 @@ class Events {
         const std::int32_t peer = layout_.peer(rank, operation.peer_stage);
         const auto other = static_cast<std::size_t>(code(peer).operation(operation.peer).stream);
         if (!(at(peer).running >> other & 1U) || next_operation(peer, other) != operation.peer) return;  // not posted
-        queue_.push({now_ + operation.duration.ps}, end);
+        const bool sends = operation.kind == InstructionKind::send;
+        FlowId flow;
+        if (network_ && network_->start_message({now_}, sends ? rank : peer, sends ? peer : rank, operation, flow)) {
+          follow(flow, end);
+        } else {
+          queue_.push({now_ + operation.duration.ps}, end);
+        }
         return;
       }
       case InstructionKind::collective: {
         const RankGroup group = layout_.group(rank, operation.group);
-        std::int32_t& arrived = arrived_[static_cast<std::size_t>(group.id)];
-        if (++arrived < group.count) return;
+        const auto meeting = static_cast<std::size_t>(group.id);
+        std::int32_t& arrived = arrived_[meeting];
+        if (++arrived < group.count) {
+          if (!latest_arrival_.empty()) latest_arrival_[meeting] = now_;
+          return;
+        }
+        if (!latest_arrival_.empty() && group.count > 1) {
+          kept_waiting_[static_cast<std::size_t>(rank)] +=
+              static_cast<double>(now_ - latest_arrival_[meeting]) * (group.count - 1);
+        }
         arrived = 0;
         for (std::int32_t i = 0; stream == compute && i < group.count; ++i) begin_compute(group.member(i));
-        queue_.push({now_ + operation.duration.ps}, end);
+        FlowId flow;
+        if (network_ && network_->start_collective({now_}, rank, operation, flow)) {
+          follow(flow, end);
+        } else {
+          queue_.push({now_ + operation.duration.ps}, end);
+        }
         return;
       }
     }
   }
 
+  /// The operation ends when its flow does.
+  void follow(FlowId flow, const End& end) {
+    if (flow >= transfers_.size()) transfers_.resize(flow + 1);
+    transfers_[flow] = end;
+  }
+
   std::int64_t sampled(std::int32_t rank, const Operation& operation) const {
     const std::int64_t duration = operation.duration.ps;
-    if (spread_.speed <= 0 && spread_.launch <= 0) return duration;
+    if (!disturbances_.any()) return duration;
     double longer = slowness_[static_cast<std::size_t>(rank)] * static_cast<double>(operation.clocked.ps);
-    if (spread_.launch > 0 && operation.launched > 0) {
-      longer += spread_.launch * operation.launched * random_normal(spread_.seed, rank, operation.first_instruction);
+    if (disturbances_.launch > 0 && operation.launched > 0) {
+      longer +=
+          disturbances_.launch * operation.launched * random_normal(launch_seed_, rank, operation.first_instruction);
     }
     return std::max<std::int64_t>(0, duration + std::llround(longer));
   }
@@ -187,7 +246,8 @@ class Events {
       accounts_[static_cast<std::size_t>(rank)].history.emplace_back(index, ran);
       state.has_history = true;
     }
-    if (record_spans_) {
+    if (!ran_.empty()) ran_[slot(rank, index)] = ran;
+    if (is_traced(options_, rank, ran)) {
       append_spans(programs_, code(rank), layout_.stage(rank), rank, index, ran, message(rank, index), spans_);
     }
     ++state.ended[stream];
@@ -210,12 +270,35 @@ class Events {
     return number(layout_.peer(rank, operation.peer_stage), operation.peer);
   }
 
+  std::size_t slot(std::int32_t rank, std::int32_t operation) const {
+    return offset_[static_cast<std::size_t>(rank)] + static_cast<std::size_t>(operation);
+  }
+
+  /// Of the traced ranks, where their traffic leaves and enters the node.
+  void watch_links() {
+    std::int32_t most = 64;  // each costs time at every change of the network
+    for (std::int32_t rank = 0; rank < layout_.ranks() && most > 0; ++rank) {
+      if (!is_traced(options_, rank, {options_.traced_from.ps, options_.traced_from.ps})) continue;
+      const auto stages = static_cast<std::int32_t>(code_.size());
+      const std::int32_t stage = layout_.stage(rank);
+      network_->watch(rank, stages > 1 ? layout_.peer(rank, stage + 1 < stages ? stage + 1 : stage - 1)
+                                       : layout_.group(rank, GroupKind::data).member(0));
+      --most;
+    }
+  }
+
   Timeline account() {
     Timeline timeline;
     timeline.labels = programs_.labels;
     timeline.step = {now_};
     timeline.events = events_;
     timeline.spans = std::move(spans_);
+    if (network_) timeline.links = network_->take_samples();
+    for (double ticks : kept_waiting_) timeline.kept_waiting.emplace_back(ticks * 1e-12);
+    if (!ran_.empty()) {
+      timeline.critical_path = critical_path(
+          code_, layout_, [&](std::int32_t rank, std::int32_t operation) { return ran_[slot(rank, operation)]; });
+    }
     for (std::int32_t rank = 0; rank < layout_.ranks(); ++rank) {
       const Code& program = code(rank);
       for (std::size_t stream = 0; stream < stream_count; ++stream) {
@@ -234,21 +317,29 @@ class Events {
   const Programs& programs_;
   const std::vector<Code> code_;
   const RankLayout layout_;
-  const bool record_spans_;
-  const SampledSpread spread_;
+  const ExecutionOptions options_;
+  const Disturbances disturbances_;
+  const std::uint64_t launch_seed_;
   std::vector<double> slowness_;  ///< per rank: share by which clocked work takes longer
   std::vector<Rank> ranks_;
   std::vector<Account> accounts_;
   std::vector<std::int32_t> arrived_;  ///< at the next collective of each group
+  std::vector<std::int64_t> latest_arrival_;  ///< at the next collective of each group
+  std::vector<double> kept_waiting_;   ///< by each rank, ticks
+  std::vector<std::size_t> offset_;    ///< of each rank in the following
+  std::vector<Interval> ran_;          ///< when every operation ran, for the critical path
   EventQueue<End> queue_;
+  std::optional<Network> network_;
+  std::vector<End> transfers_;  ///< by flow
   std::vector<Span> spans_;
   std::int64_t now_ = 0, events_ = 0;
 };
 
 }  // namespace
 
-Timeline events(const Programs& programs, const ExecutionOptions& options, const SampledSpread& spread) {
-  return Events(programs, options, spread).run();
+Timeline events(const Programs& programs, const ExecutionOptions& options, const Disturbances& disturbances,
+                const Interconnect* interconnect) {
+  return Events(programs, options, disturbances, interconnect).run();
 }
 
 }  // namespace stepcast

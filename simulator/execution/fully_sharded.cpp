@@ -99,8 +99,7 @@ class FullySharded : public DataParallelism {
     for (const auto& [group, size, copies] : {std::tuple(GroupKind::data, bytes.dense, in_.plan.dense_copies()),
                                               {GroupKind::expert_data, bytes.expert, in_.plan.expert_copies()}}) {
       if (size <= 0 || copies <= 1) continue;
-      last = stage_.builder.collective(Stream::data, Bucket::dp_comm, group, name,
-                                       in_.costs.collective(kind, group, Bytes(size)), {computed});
+      last = stage_.builder.collective(Stream::data, Bucket::dp_comm, {kind, group, Bytes(size)}, name, {computed});
     }
     return last;
   }

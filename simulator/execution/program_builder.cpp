@@ -38,13 +38,14 @@ std::int32_t ProgramBuilder::local(Stream stream, Bucket bucket, std::string_vie
   return add({.stream = stream, .bucket = bucket, .duration = to_ticks(duration), .label = labels_[name]}, waits);
 }
 
-std::int32_t ProgramBuilder::collective(Stream stream, Bucket bucket, GroupKind group, std::string_view name,
-                                        Seconds duration, const std::vector<std::int32_t>& waits) {
+std::int32_t ProgramBuilder::collective(Stream stream, Bucket bucket, const Collective& work, std::string_view name,
+                                        const std::vector<std::int32_t>& waits) {
   return add({.kind = InstructionKind::collective,
               .stream = stream,
               .bucket = bucket,
-              .group = group,
-              .duration = to_ticks(duration),
+              .group = work.group,
+              .duration = to_ticks(costs_.collective(work.kind, work.group, work.size)),
+              .wire = costs_.wire(work),
               .label = labels_[name]},
              waits);
 }
@@ -114,6 +115,7 @@ void ProgramBuilder::emit_kernels(const OpList& ops, const FoldedPass& pass) {
                     .group = comm ? std::get<Collective>(ops[i].work).group : GroupKind::tensor,
                     .duration = cost.duration,
                     .clocked = cost.clocked ? cost.duration : SimTime{},
+                    .wire = comm ? costs_.wire(std::get<Collective>(ops[i].work)) : Bytes(0),
                     .label = labels_[ops[i].name],
                     .microbatch = pass_microbatch_},
                    waits);

@@ -31,7 +31,7 @@ class ProgramBuilder {
   std::int32_t add(Instruction instruction, const std::vector<std::int32_t>& waits);
   std::int32_t local(Stream stream, Bucket bucket, std::string_view name, Seconds duration,
                      const std::vector<std::int32_t>& waits);
-  std::int32_t collective(Stream stream, Bucket bucket, GroupKind group, std::string_view name, Seconds duration,
+  std::int32_t collective(Stream stream, Bucket bucket, const Collective& work, std::string_view name,
                           const std::vector<std::int32_t>& waits);
 
   /// The next compute instruction waits for this one too.

@@ -27,6 +27,7 @@ struct Instruction {
   GroupKind group{};
   SimTime duration{};
   SimTime clocked{};       ///< part of it that follows the core clock
+  Bytes wire{};            ///< what a transfer or collective moves over each link that it crosses
   std::int32_t label = 0;  ///< index into Programs::labels
   std::int32_t microbatch = -1;
   std::int32_t first_wait = 0;  ///< range of Program::waits

@@ -106,8 +106,7 @@ class Replicated : public DataParallelism {
     for (const auto& [group, size, copies] : {std::tuple(GroupKind::data, bytes.dense, in_.plan.dense_copies()),
                                               {GroupKind::expert_data, bytes.expert, in_.plan.expert_copies()}}) {
       if (size <= 0 || copies <= 1) continue;
-      last = stage_.builder.collective(Stream::data, Bucket::dp_comm, group, name,
-                                       in_.costs.collective(kind, group, Bytes(size)), waits);
+      last = stage_.builder.collective(Stream::data, Bucket::dp_comm, {kind, group, Bytes(size)}, name, waits);
     }
     return last;
   }
@@ -118,7 +117,7 @@ class Replicated : public DataParallelism {
     reduce_after_.assign(stage_.chunks.size(), -1);
     const int lag = stage_.chunks.size() > 1 ? stage_.stage : 0;
     for (const PassStep& step : stage_.steps) {
-      if (step.kind != PassKind::backward) continue;
+      if (step.kind != PassKind::backward && step.kind != PassKind::backward_weight) continue;
       if (stage_.last_microbatch(step)) reduce_after_[static_cast<std::size_t>(step.chunk)] = backwards_ + lag;
       ++backwards_;
     }

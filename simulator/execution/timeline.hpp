@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "simulator/engine/sim_time.hpp"
@@ -40,12 +41,29 @@ struct Span {
   std::int64_t message = -1;  ///< pairs a send with its receive; -1: neither
 };
 
+/// What a link carries over time, as a share of what it can.
+struct LinkUse {
+  std::string name;
+  std::int32_t rank = 0;                            ///< of those traced, the first that uses it
+  std::vector<std::pair<SimTime, double>> samples;  ///< from each time on
+};
+
+/// A stretch of the critical path.
+struct PathStep {
+  std::int32_t rank = 0;
+  Bucket bucket{};
+  SimTime start, end;
+};
+
 struct Timeline {
   SimTime step;                                            ///< from the first instruction to the last
   std::vector<std::array<SimTime, bucket_count>> buckets;  ///< per simulated rank
   std::vector<int> stage_of_rank;                          ///< pipeline stage of each simulated rank
   std::vector<Span> spans;                                 ///< when asked for
   std::vector<std::string> labels;
+  std::vector<LinkUse> links;           ///< of traced ranks, where transfers share them
+  std::vector<Seconds> kept_waiting;    ///< per rank: how long others stood in collectives for it alone
+  std::vector<PathStep> critical_path;  ///< when asked for
   std::int64_t instructions = 0;
   std::int64_t events = 0;
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <filesystem>
 #include <map>
 
@@ -9,6 +10,7 @@
 
 #include "simulator/input/cluster_reader.hpp"
 #include "simulator/input/defaults.hpp"
+#include "simulator/input/faults_reader.hpp"
 #include "simulator/input/input.hpp"
 #include "simulator/input/model_reader.hpp"
 #include "simulator/input/plan_reader.hpp"
@@ -70,7 +72,6 @@ std::optional<Reference> read_reference(YamlMap& map) {
   if (const auto inferred = map.find("inferred")) {
     for (const YamlValue& field : inferred->list()) reference.inferred.push_back(field.text());
   }
-  map.skip("notes");
   if (!source && !measured) return std::nullopt;
   return reference;
 }
@@ -95,9 +96,37 @@ std::string read_id(YamlMap& map) {
 // --- the scenario ------------------------------------------------------------------------------------------------
 
 void refuse_what_is_not_modelled(YamlMap& map) {
-  for (const char* key : {"faults", "jitter", "executor", "seed", "price"}) {
+  for (const char* key : {"price"}) {
     if (const auto value = map.find(key)) throw error_at_key(value->node(), std::string(key) + " is not modelled yet");
   }
+}
+
+void read_jitter(YamlMap& scenario, Gpu& gpu) {
+  const auto value = scenario.find("jitter");
+  if (!value) return;
+  const auto state = [&](Sourced<double>& spread, double stated) {
+    spread = {stated, Basis::datasheet, "stated by the scenario"};
+  };
+  if (value->is_scalar()) {
+    if (value->choice("jitter", scenario_choices("", "jitter")) == "on") return;
+    state(gpu.speed_spread, 0);
+    state(gpu.launch_spread, 0);
+    return;
+  }
+  YamlMap map(*value, scenario_vocabulary("jitter"));
+  if (const auto spread = map.find("speed_spread")) state(gpu.speed_spread, spread->number({0, 0.5}));
+  if (const auto spread = map.find("launch_spread")) state(gpu.launch_spread, spread->number({0, 0.5}));
+  map.finish();
+}
+
+/// What is wrong with the cluster, and how the scenario wants to be carried out.
+void read_simulation(YamlMap& scenario, Job& job) {
+  read_jitter(scenario, job.cluster.gpu);
+  if (const auto faults = scenario.find("faults")) job.faults = read_faults(*faults, job.cluster);
+  if (const auto executor = find_choice(scenario, "executor")) {
+    job.executor = *executor == "events" ? Executor::events : Executor::dataflow;
+  }
+  if (const auto seed = scenario.find("seed")) job.seed = static_cast<std::uint64_t>(seed->integer({}));
 }
 
 void read_framework(YamlMap& scenario, PresetStore& presets, Job& job, Defaults& defaults) {
@@ -123,6 +152,19 @@ std::string read_flops_convention(YamlMap& map) {
   return convention == "unknown" ? "" : convention;
 }
 
+/// The notes of a reference run say what the format had no key for: "dispatcher: DeepEP; ...". Empty: nothing known.
+std::string dispatcher_in_notes(std::string notes) {
+  std::transform(notes.begin(), notes.end(), notes.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  const std::size_t begin = notes.find("dispatcher: ");
+  if (begin == std::string::npos) return "";
+  const std::string said = notes.substr(begin, notes.find(';', begin) - begin);
+  for (const std::string& name : scenario_choices("framework", "dispatcher")) {
+    if (said.find(name) != std::string::npos) return name;
+  }
+  return said.find(" a2a") != std::string::npos ? "alltoall" : "";
+}
+
 /// @param name for a scenario that does not give its own
 Job read_scenario(const YamlNode& root, const std::string& name, PresetStore& presets) {
   YamlMap map(YamlValue(root, ""), scenario_vocabulary(""));
@@ -136,9 +178,15 @@ Job read_scenario(const YamlNode& root, const std::string& name, PresetStore& pr
   job.cluster = read_cluster(map.require("cluster"), presets, defaults, job.assumed);
   job.plan = read_plan(map.require("plan"), job.model, job.cluster.gpus, defaults);
   read_framework(map, presets, job, defaults);
+  read_simulation(map, job);
   job.flops_convention = read_flops_convention(map);
+  const std::string notes = text_or_empty(map, "notes");
   job.reference = read_reference(map);
   map.finish();
+  if (const std::string dispatcher = dispatcher_in_notes(notes); !job.plan.dispatcher && !dispatcher.empty()) {
+    job.plan.dispatcher = dispatcher;
+    defaults.taken.push_back("framework.dispatcher: " + dispatcher + " (the notes)");
+  }
   if (job.reference) note_inferred(*job.reference, job.assumed);
   job.defaults_taken = std::move(defaults.taken);
   return job;

@@ -11,7 +11,10 @@ constexpr ReportFormat report_table[] = {
 };
 
 constexpr TraceFormat trace_table[] = {
-    {"chrome-trace", "predict --trace FILE: Chrome trace events; open it at ui.perfetto.dev", chrome_trace},
+    {"chrome-trace", "predict --trace FILE.json: Chrome trace events; open it at ui.perfetto.dev", ".json",
+     chrome_trace},
+    {"perfetto-trace", "predict --trace FILE.perfetto-trace: a tenth of the size; open it at ui.perfetto.dev",
+     ".perfetto-trace", perfetto_trace},
 };
 
 }  // namespace

@@ -29,6 +29,9 @@ std::string proto_report(const Report& report, const ReportStyle& style = {});
 /// thread per stream, an arrow from each send to its receive.
 void chrome_trace(const Timeline& timeline, const Sink& sink);
 
+/// The same in Perfetto's protobuf format (perfetto.proto), with names stored once and counters of link use.
+void perfetto_trace(const Timeline& timeline, const Sink& sink);
+
 struct ReportFormat {
   std::string_view name;
   std::string_view description;
@@ -39,6 +42,7 @@ std::span<const ReportFormat> report_formats();
 struct TraceFormat {
   std::string_view name;
   std::string_view description;
+  std::string_view ending;  ///< of a file's name that asks for it
   void (*write)(const Timeline&, const Sink&);
 };
 std::span<const TraceFormat> trace_formats();

@@ -66,6 +66,25 @@ Json published_tree(const Reference& reference, const std::optional<double>& err
           {"suspect", or_null(reference.suspect)}};
 }
 
+Json disturbances_tree(const Report& report) {
+  Json tree{{"undisturbed_s", report.undisturbed->si()},
+            {"cost_s", (report.step_time - *report.undisturbed).si()},
+            {"stragglers", Json::array()}};
+  for (const Report::Straggler& straggler : report.stragglers) {
+    tree["stragglers"].push_back({{"rank", straggler.rank},
+                                  {"stage", straggler.stage},
+                                  {"node", straggler.node},
+                                  {"kept_waiting_s", straggler.kept_waiting.si()}});
+  }
+  return tree;
+}
+
+Json steps_tree(const Report::Steps& steps) {
+  return {{"count", steps.count},           {"fastest_s", steps.fastest.si()}, {"mean_s", steps.mean.si()},
+          {"p50_s", steps.p50.si()},        {"p95_s", steps.p95.si()},         {"p99_s", steps.p99.si()},
+          {"slowest_s", steps.slowest.si()}};
+}
+
 }  // namespace
 
 Json operator_tree(const OperatorTime& op, const Report& report) {
@@ -124,6 +143,18 @@ nlohmann::ordered_json json_tree(const Report& report, const ReportStyle& style)
   };
   if (report.interval) tree["step_time_interval_s"] = {report.interval->first.si(), report.interval->second.si()};
   for (const StageReport& stage : report.per_stage) tree["per_stage"].push_back(stage_tree(stage, timed));
+  if (report.undisturbed) tree["disturbances"] = disturbances_tree(report);
+  if (report.steps) tree["steps"] = steps_tree(*report.steps);
+  if (style.explain && !report.critical_path.empty()) {
+    tree["critical_path"] = Json::array();
+    for (const Report::PathPart& part : report.critical_path) {
+      tree["critical_path"].push_back({{"rank", part.rank},
+                                       {"stage", part.stage},
+                                       {"what", part.what},
+                                       {"start_s", part.start.si()},
+                                       {"time_s", part.time.si()}});
+    }
+  }
   if (report.reference) tree["published"] = published_tree(*report.reference, report.error_percent());
   if (style.explain) {
     tree["operators"] = Json::array();

@@ -99,6 +99,29 @@ struct Report {
   std::vector<std::string> assumed;
   std::vector<std::string> defaults_taken;
 
+  /// Many simulated steps; step_time is their median.
+  struct Steps {
+    int count = 0;
+    Seconds fastest, mean, p50, p95, p99, slowest;
+  };
+  std::optional<Steps> steps;
+  std::optional<Seconds> undisturbed;  ///< the step without faults and spread
+  struct Straggler {
+    std::int64_t rank = 0;
+    int stage = 0;
+    std::int64_t node = 0;
+    Seconds kept_waiting;  ///< how long others stood in collectives for it alone, summed over them
+  };
+  std::vector<Straggler> stragglers;  ///< the worst first
+  /// A stretch of the critical path: what one rank spent on one kind of work.
+  struct PathPart {
+    std::int64_t rank = 0;
+    int stage = 0;
+    std::string what;
+    Seconds start, time;
+  };
+  std::vector<PathPart> critical_path;  ///< when asked for, in order of time
+
   struct Simulation {
     std::string executor;
     bool folded = true;
@@ -112,10 +135,12 @@ struct Report {
   // What the scenario was, for the heading of a page.
   std::string model_name;
   double model_parameters = 0;
-  std::string cluster_text;  ///< "64 x A100-SXM4-80GB, 8 nodes, HDR InfiniBand"
-  std::string plan_text;     ///< "TP 8 (SP)  PP 8 x 3  DP 1"
+  double active_parameters = 0;  ///< of these, what one token passes: fewer with experts
+  std::string cluster_text;      ///< "64 x A100-SXM4-80GB, 8 nodes, HDR InfiniBand"
+  std::string plan_text;         ///< "TP 8 (SP)  PP 8 x 3  DP 1"
   std::string framework_name;
   std::int64_t gpus = 0;
+  std::int64_t gpus_per_node = 1;
   std::int64_t tokens_per_step = 0;
   std::optional<Reference> reference;  ///< the published figures beside the prediction
 

@@ -29,4 +29,10 @@ void summarize_model(const SummaryInput& input, Report& report);
 /// Adds times, rates and the account of every second.
 void summarize(const SummaryInput& input, const Timeline& timeline, Report& report);
 
+/// How steps differ, what that costs, who keeps whom waiting, and the critical path.
+/// @param steps  the length of each, when many were simulated
+/// @param undisturbed  of the step without faults and spread, when that was simulated
+void summarize_disturbances(const Timeline& timeline, std::vector<Seconds> steps, std::optional<Seconds> undisturbed,
+                            Report& report);
+
 }  // namespace stepcast

@@ -93,6 +93,9 @@ std::string labelled(const char* label, const std::string& text) {
 std::string heading(const Report& r, const Paint& paint) {
   std::string model = r.model_name;
   if (r.model_parameters > 0) model += fmt::format(", {} parameters", parameters_text(r.model_parameters));
+  if (r.active_parameters > 0 && r.active_parameters < r.model_parameters) {
+    model += fmt::format(", {} active", parameters_text(r.active_parameters));
+  }
   std::string name = wrapped("", r.scenario);
   name.pop_back();
   return paint.strong(name) + "\n" + labelled("model", model) + labelled("cluster", r.cluster_text) +
@@ -281,6 +284,65 @@ std::string leans_on(const Report& r, const ReportStyle& style, const Paint& pai
   return page;
 }
 
+/// How steps differ, and who keeps whom waiting.
+std::string disturbances(const Report& r, const Paint& paint) {
+  std::string page;
+  if (r.steps) {
+    page += title(paint, fmt::format("{} simulated steps", r.steps->count));
+    TextTable table({{"fastest", Align::right},
+                     {"mean", Align::right},
+                     {"p50", Align::right},
+                     {"p95", Align::right},
+                     {"p99", Align::right},
+                     {"slowest", Align::right}});
+    table.add_row({step_text(r.steps->fastest), step_text(r.steps->mean), step_text(r.steps->p50),
+                   step_text(r.steps->p95), step_text(r.steps->p99), step_text(r.steps->slowest)});
+    page += indented(table.to_string());
+  }
+  if (!r.undisturbed) return page;
+  page += title(paint, "What faults and spread of speed cost");
+  page += fmt::format("  {} of {}: without them the step takes {}\n", to_text(r.step_time - *r.undisturbed),
+                      step_text(r.step_time), step_text(*r.undisturbed));
+  if (r.stragglers.empty()) return page;
+  TextTable table({{"last to come", Align::right},
+                   {"node", Align::right},
+                   {"stage", Align::right},
+                   {"kept others waiting", Align::right}});
+  for (const Report::Straggler& straggler : r.stragglers) {
+    table.add_row({fmt::format("rank {}", straggler.rank), std::to_string(straggler.node),
+                   std::to_string(straggler.stage), to_text(straggler.kept_waiting)});
+  }
+  return page + indented(table.to_string());
+}
+
+/// By what it is spent on and by whom: the path itself has hundreds of stretches.
+std::string critical_path(const Report& r, const Paint& paint) {
+  if (r.critical_path.empty()) return "";
+  std::map<std::string, Seconds> by_work;
+  std::map<std::int64_t, std::pair<int, Seconds>> by_rank;
+  for (const Report::PathPart& part : r.critical_path) {
+    by_work[part.what] += part.time;
+    auto& [stage, time] = by_rank[part.rank];
+    stage = part.stage;
+    time += part.time;
+  }
+  std::vector<std::pair<std::string, Seconds>> works(by_work.begin(), by_work.end());
+  std::stable_sort(works.begin(), works.end(), [](const auto& a, const auto& b) { return a.second > b.second; });
+  std::vector<std::pair<std::int64_t, std::pair<int, Seconds>>> ranks(by_rank.begin(), by_rank.end());
+  std::stable_sort(ranks.begin(), ranks.end(),
+                   [](const auto& a, const auto& b) { return a.second.second > b.second.second; });
+  std::string page = title(paint, fmt::format("Critical path: {} stretches through {} of the simulated ranks",
+                                              r.critical_path.size(), ranks.size()));
+  for (const auto& [what, time] : works) page += bar_line(paint, what.c_str(), time / r.step_time, to_text(time));
+  constexpr std::size_t shown = 8;
+  TextTable table({{"rank", Align::right}, {"stage", Align::right}, {"on the path", Align::right}});
+  for (std::size_t i = 0; i < std::min(shown, ranks.size()); ++i) {
+    table.add_row(
+        {std::to_string(ranks[i].first), std::to_string(ranks[i].second.first), to_text(ranks[i].second.second)});
+  }
+  return page + "\n" + indented(table.to_string());
+}
+
 /// How it was reckoned; not how long that took, so that the same run prints the same page.
 std::string simulated(const Report& r, const Paint& paint) {
   const Report::Simulation& s = r.simulation;
@@ -303,6 +365,7 @@ std::string text_report(const Report& report, const ReportStyle& style) {
   if (report.memory.peak() > Bytes{}) page += where_the_memory_goes(report, paint);
   page += stages(report, style, paint);
   if (style.explain && report.has_time()) page += stage_times(report, paint);
+  page += disturbances(report, paint) + critical_path(report, paint);
   if (report.has_time()) page += conventions(report, paint);
   if (style.explain) page += operators(report, paint);
   return page + leans_on(report, style, paint) + simulated(report, paint);

@@ -113,11 +113,24 @@ struct CrossEntropyOp {
   std::int64_t vocab = 0;
 };
 
+/// Parts of a layer that can be computed again in the backward pass, by the names of Megatron-LM's `recompute_modules`;
+/// bits of a set, since experts are part of a whole mixture-of-experts layer.
+namespace module {
+inline constexpr unsigned core_attention = 1;
+inline constexpr unsigned layernorm = 2;
+inline constexpr unsigned mlp = 4;
+inline constexpr unsigned moe = 8;
+inline constexpr unsigned shared_experts = 16;
+inline constexpr unsigned expert_activation = 32;
+inline constexpr unsigned latent_up_projection = 64;
+}  // namespace module
+
 struct ModelOp {
   std::string_view name;  ///< static text
   std::variant<NormOp, LinearOp, RotaryOp, CoreAttentionOp, ActivationOp, ResidualOp, EmbeddingOp, LmHeadOp,
                CrossEntropyOp, RouterOp, DispatchOp, ExpertLinearOp, CombineOp>
       what;
+  unsigned modules = 0;  ///< that it belongs to
 };
 
 /// A run of operators that pipeline parallelism does not split.

@@ -5,68 +5,11 @@
 
 #include "simulator/predict.hpp"
 #include "simulator/schedules/schedule.hpp"
+#include "tests/support/any_job.hpp"
 #include "tests/support/fixtures.hpp"
 
 namespace stepcast {
 namespace {
-
-/// A machine with overheads of every kind, so that the laws meet rounding, latencies and floors.
-Cluster rough_cluster(std::int64_t gpus) {
-  Cluster cluster = fixtures::ideal_cluster(gpus);
-  Gpu& gpu = cluster.gpu;
-  gpu.sms.value = 108;
-  GemmProfile& gemm = gpu.gemm[Precision::bf16];
-  gemm.tiles = {{256, 128}, {128, 128}, {64, 64}};
-  gemm.peak_fraction.value = 0.8;
-  gemm.tile_area_exponent.value = 0.3;
-  gemm.prologue_k.value = 100;
-  gemm.wave_softness.value = 0.6;
-  gemm.memory_fraction.value = 0.8;
-  gemm.fixed_time.value = 1.3_us;
-  gpu.memory_bound.bandwidth_fraction.value = 0.77;
-  gpu.memory_bound.ramp_time.value = 2.1_us;
-  gpu.memory_bound.floor_time.value = 4.7_us;
-  gpu.launch_gap.value = 1.1_us;
-  gpu.speed_spread.value = 0.02;
-  gpu.launch_spread.value = 0.005;
-  for (LinkTier* link : {&cluster.node.intra, &cluster.fabric.nic}) {
-    link->latency.value = 3.7_us;
-    link->launch.value = 9.1_us;
-    link->half_size.value = 1.0_MB;
-    link->efficiency.value = 0.9;
-  }
-  return cluster;
-}
-
-/// Any plan that the simulator knows, small enough to simulate every rank.
-Job any_job() {
-  const int t = *rc::gen::element(1, 2, 4);
-  const int p = *rc::gen::element(1, 2, 3, 4);
-  const int d = *rc::gen::element(1, 2, 3);
-  const int v = p > 1 ? *rc::gen::inRange(1, 4) : 1;
-  const std::int64_t m = v > 1 ? p * *rc::gen::inRange(1, 4) + *rc::gen::inRange(0, 3) : *rc::gen::inRange(1, 9);
-  Job job = fixtures::job(t, p, d, m, v);
-  job.cluster = rough_cluster(job.cluster.gpus);
-  if (v == 1 && p > 1) job.plan.schedule = *rc::gen::element<std::string>("gpipe", "1f1b");
-  job.model.layers = *rc::gen::inRange(p * v, 4 * p * v + 1);
-  job.plan.zero = *rc::gen::inRange(0, 4);
-  job.plan.sequence_parallel = t > 1 && *rc::gen::arbitrary<bool>();
-  job.plan.recompute = *rc::gen::element<std::string>("none", "selective", "selective-op", "full");
-  job.plan.flash_attention = *rc::gen::arbitrary<bool>();
-  if (*job.plan.flash_attention && *rc::gen::arbitrary<bool>()) {
-    job.plan.context_parallel = 2;
-    job.cluster = rough_cluster(2 * job.cluster.gpus);
-  }
-  job.plan.overlap_grad_reduce = *rc::gen::arbitrary<bool>();
-  job.plan.overlap_param_gather = *rc::gen::arbitrary<bool>();
-  job.plan.overlap_p2p = *rc::gen::arbitrary<bool>();
-  job.framework.overlap_tp_backward.value = *rc::gen::arbitrary<bool>();
-  job.framework.p2p_scatter_gather.value = *rc::gen::arbitrary<bool>();
-  job.framework.p2p_sync.value = *rc::gen::element(0.0_us, 80.0_us);
-  job.framework.host_time_per_layer_forward.value = *rc::gen::element(0.0_us, 900.0_us);
-  job.framework.host_time_per_layer_backward.value = *rc::gen::element(0.0_us, 900.0_us);
-  return job;
-}
 
 void same_breakdown(const Report& a, const Report& b) {
   RC_ASSERT(a.step_time.si() == b.step_time.si());
@@ -82,18 +25,18 @@ void same_breakdown(const Report& a, const Report& b) {
 }
 
 ExecutionOptions quiet(Executor executor, bool fold, Granularity granularity = Granularity::chunk) {
-  return {.executor = executor, .granularity = granularity, .fold = fold, .jitter = false};
+  return {.executor = executor, .granularity = granularity, .fold = fold, .contention = false, .jitter = false};
 }
 
 RC_GTEST_PROP(Executors, EventsEqualDataflowToTheLastTick, ()) {
-  const Job job = any_job();
+  const Job job = fixtures::any_job();
   const Report a = predict(job, quiet(Executor::dataflow, true));
   RC_PRE(a.step_time.si() > 0);
   same_breakdown(a, predict(job, quiet(Executor::events, true)));
 }
 
 RC_GTEST_PROP(Executors, FullEqualsFolded, ()) {
-  const Job job = any_job();
+  const Job job = fixtures::any_job();
   const Report folded = predict(job, quiet(Executor::dataflow, true));
   RC_PRE(folded.step_time.si() > 0);
   same_breakdown(folded, predict(job, quiet(Executor::dataflow, false)));
@@ -101,7 +44,7 @@ RC_GTEST_PROP(Executors, FullEqualsFolded, ()) {
 }
 
 RC_GTEST_PROP(Executors, KernelsEqualTheirFoldedChunk, ()) {
-  const Job job = any_job();
+  const Job job = fixtures::any_job();
   const Report chunk = predict(job, quiet(Executor::dataflow, true));
   RC_PRE(chunk.step_time.si() > 0);
   for (Executor executor : {Executor::dataflow, Executor::events}) {
@@ -114,7 +57,7 @@ RC_GTEST_PROP(Executors, KernelsEqualTheirFoldedChunk, ()) {
 }
 
 RC_GTEST_PROP(Account, BucketsSumToTheStepOnEveryStage, ()) {
-  const Report report = predict(any_job());
+  const Report report = predict(fixtures::any_job());
   RC_PRE(report.step_time.si() > 0);
   for (const StageReport& stage : report.per_stage) {
     RC_ASSERT(std::abs(stage.breakdown.total() / report.step_time - 1) < 1e-9);
@@ -122,7 +65,7 @@ RC_GTEST_PROP(Account, BucketsSumToTheStepOnEveryStage, ()) {
 }
 
 RC_GTEST_PROP(Physics, MoreBandwidthIsNeverSlower, ()) {
-  const Job job = any_job();
+  const Job job = fixtures::any_job();
   Job faster = job;
   faster.cluster.fabric.nic.bandwidth.value *= 2;
   faster.cluster.node.intra.bandwidth.value *= 2;
@@ -131,7 +74,7 @@ RC_GTEST_PROP(Physics, MoreBandwidthIsNeverSlower, ()) {
 }
 
 RC_GTEST_PROP(Physics, ExpectedSpreadOnlyAddsTime, ()) {
-  const Job job = any_job();
+  const Job job = fixtures::any_job();
   ExecutionOptions off;
   off.jitter = false;
   RC_ASSERT(predict(job, off).step_time <= predict(job).step_time);
@@ -139,7 +82,7 @@ RC_GTEST_PROP(Physics, ExpectedSpreadOnlyAddsTime, ()) {
 
 TEST(Sampling, SameSeedSameStepAndOtherSeedAnother) {
   Job job = fixtures::job(2, 2, 2, 4);
-  job.cluster = rough_cluster(job.cluster.gpus);
+  job.cluster = fixtures::rough_cluster(job.cluster.gpus);
   ExecutionOptions options{.executor = Executor::events, .granularity = Granularity::kernel, .fold = false, .seed = 7};
   const Seconds once = predict(job, options).step_time;
   EXPECT_EQ(once.si(), predict(job, options).step_time.si());
@@ -150,7 +93,7 @@ TEST(Sampling, SameSeedSameStepAndOtherSeedAnother) {
 // The closed form of the slowest GPU agrees with sampling every rank: over seeds, the means are close.
 TEST(Sampling, ExpectationAgreesWithTheMeanOverSeeds) {
   Job job = fixtures::job(4, 2, 4, 8);
-  job.cluster = rough_cluster(job.cluster.gpus);
+  job.cluster = fixtures::rough_cluster(job.cluster.gpus);
   const double expected = predict(job).step_time.si();
   ExecutionOptions options{.executor = Executor::events, .granularity = Granularity::kernel, .fold = false};
   double sum = 0;

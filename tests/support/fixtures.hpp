@@ -102,7 +102,7 @@ inline Framework ideal_framework() {
   f.dispatcher = given(std::string("alltoall"));
   f.overlap_ep = f.expert_tensor_follows = f.fp8_dispatch = given(false);
   f.router_kernels = given(1.0);
-  f.host_time_per_moe_layer_forward = f.host_time_per_moe_layer_backward = given(Seconds(0));
+  f.host_time_per_moe_operator = given(Seconds(0));
   f.recompute_stops_early = given(false);
   f.vocab_multiple = given(1);
   f.vocab_multiple_times_tp = given(false);

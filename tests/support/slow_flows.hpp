@@ -120,7 +120,8 @@ inline Case over_any_links(std::uint32_t links, std::size_t flows, std::uint64_t
       const std::size_t length = random() % 6;
       while (made.paths[i].size() < std::min<std::size_t>(length, links)) {
         const auto link = static_cast<LinkId>(random() % links);
-        if (std::ranges::find(made.paths[i], link) == made.paths[i].end()) made.paths[i].push_back(link);
+        if (std::ranges::find(made.paths[i], link) != made.paths[i].end()) continue;
+        made.paths[i].insert(made.paths[i].end(), random() % 4 == 0 ? 2 : 1, link);  // now and then twice
       }
     }
     const double start = static_cast<double>(random() % 8) * 1e-3 + (random() % 2 == 0 ? 0 : uniform(random) * 1e-3);

@@ -1,9 +1,12 @@
 #include "simulator/predict.hpp"
 
 #include <memory>
+#include <optional>
 
 #include "simulator/base/files.hpp"
+#include "simulator/cluster/placement.hpp"
 #include "simulator/report/formats.hpp"
+#include "simulator/units/text.hpp"
 #include "tools/stepcast/command.hpp"
 
 namespace stepcast::cli {
@@ -23,30 +26,61 @@ constexpr GranularityName granularities[] = {{"chunk", Granularity::chunk}, {"ke
 
 struct Options {
   Inputs inputs;
-  std::string executor = "dataflow";
+  std::string executor;
   std::string granularity = "chunk";
   std::string fold = "on";
+  std::string contention = "on";
   std::string jitter = "on";
-  std::uint64_t seed = 1;
+  std::optional<std::uint64_t> seed;
+  int steps = 1;
   std::string format = "text";
-  std::string trace;
+  std::string trace, trace_ranks, trace_window;
   bool explain = false;
   bool help_scenario = false;
 };
 
-ExecutionOptions execution_of(const Options& options) {
+/// "1.5 s:2 s"; either side may be left out. @throws UserError
+void read_window(const std::string& text, ExecutionOptions& execution) {
+  const std::size_t colon = text.find(':');
+  const auto refuse = [&] {
+    throw UserError("--trace-window " + text + ": write FROM:TO, as in '1.5 s:2 s'; either may be left out");
+  };
+  const auto time = [&](const std::string& part, SimTime& into) {
+    if (part.empty()) return;
+    const auto seconds = parse_quantity<Seconds>(part);
+    if (!seconds || seconds->si() < 0) refuse();
+    into = to_ticks(*seconds);
+  };
+  if (colon == std::string::npos) refuse();
+  time(text.substr(0, colon), execution.traced_from);
+  time(text.substr(colon + 1), execution.traced_to);
+  if (execution.traced_to <= execution.traced_from) refuse();
+}
+
+ExecutionOptions execution_of(const Options& options, const Job& job) {
   ExecutionOptions execution;
-  execution.executor = chosen("executor", options.executor, executors).value;
+  execution.executor = job.executor.value_or(Executor::dataflow);
+  if (!options.executor.empty()) execution.executor = chosen("executor", options.executor, executors).value;
   execution.granularity = chosen("granularity", options.granularity, granularities).value;
   execution.fold = switched_on("--fold", options.fold);
+  execution.contention = switched_on("--contention", options.contention);
   execution.jitter = switched_on("--jitter", options.jitter);
-  execution.seed = options.seed;
+  execution.seed = options.seed ? *options.seed : job.seed.value_or(1);
+  execution.steps = options.steps;
+  execution.critical_path = options.explain;
+  if (!options.trace_ranks.empty()) execution.traced_ranks = parse_ranks(options.trace_ranks, job.cluster.gpus);
+  if (!options.trace_window.empty()) read_window(options.trace_window, execution);
   execution.record_spans = !options.trace.empty();
   return execution;
 }
 
+/// By the ending of the file's name; Chrome's without one of those.
 void write_trace(const Timeline& timeline, const std::string& path) {
-  write_file_atomically(path, [&](const Sink& sink) { trace_formats().front().write(timeline, sink); });
+  const TraceFormat* chosen = &trace_formats().front();
+  for (const TraceFormat& format : trace_formats()) {
+    if (path.ends_with(format.ending)) chosen = &format;
+  }
+  write_file_atomically(path, [&](const Sink& sink) { chosen->write(timeline, sink); });
 }
 
 Exit run(const Options& options) {
@@ -55,8 +89,8 @@ Exit run(const Options& options) {
     return Exit::done;
   }
   const ReportFormat& format = chosen("format", options.format, report_formats());
-  const ExecutionOptions execution = execution_of(options);
   const Job job = load_job(options.inputs.one_file("SCENARIO"), options.inputs.overrides());
+  const ExecutionOptions execution = execution_of(options, job);
 
   Timeline timeline;
   const Report report = predict(job, execution, execution.record_spans ? &timeline : nullptr);
@@ -73,27 +107,38 @@ Action add_predict(CLI::App& app) {
   options->inputs.add(app, "SCENARIO", Inputs::Count::one, "A scenario, or FILE#RUN for one run of a reference file");
   app.add_option("--format", options->format, names_of(report_formats()))->type_name("FORMAT")->capture_default_str();
   app.add_flag("--explain", options->explain, "Also operators, every stage, every assumption");
-  app.add_option("--trace", options->trace, "Write a timeline for ui.perfetto.dev")->type_name("FILE");
-  app.add_option("--executor", options->executor, names_of(executors))->type_name("NAME")->capture_default_str();
+  app.add_option("--trace", options->trace, "Write a timeline for ui.perfetto.dev: FILE.json or FILE.perfetto-trace")
+      ->type_name("FILE");
+  app.add_option("--trace-ranks", options->trace_ranks, "Only these simulated ranks: 0-7,64")->type_name("RANKS");
+  app.add_option("--trace-window", options->trace_window, "Only what runs then: '1.5 s:2 s'")->type_name("FROM:TO");
+  app.add_option("--executor", options->executor, names_of(executors) + "; else the scenario's, else dataflow")
+      ->type_name("NAME");
   app.add_option("--granularity", options->granularity, names_of(granularities))
       ->type_name("NAME")
       ->capture_default_str();
   app.add_option("--fold", options->fold, "One rank stands for all that do the same")
       ->type_name("on|off")
       ->capture_default_str();
+  app.add_option("--contention", options->contention, "Concurrent transfers share links (events)")
+      ->type_name("on|off")
+      ->capture_default_str();
   app.add_option("--jitter", options->jitter, "Spread of speed between GPUs and between launches")
       ->type_name("on|off")
       ->capture_default_str();
-  app.add_option("--seed", options->seed, "Of the jitter")
+  app.add_option("--seed", options->seed, "Of the jitter; else the scenario's, else 1")
+      ->type_name("N")
+      ->check(CLI::NonNegativeNumber, "");
+  app.add_option("--steps", options->steps, "Simulate so many steps of every rank: their median and spread")
       ->type_name("N")
       ->capture_default_str()
-      ->check(CLI::NonNegativeNumber, "");
+      ->check(CLI::Range(1, 100'000), "");
   app.add_flag("--help-scenario", options->help_scenario, "Print the keys of a scenario and their defaults");
   app.footer(R"(Examples:
   stepcast predict scenarios/quickstart.yaml
   stepcast predict scenarios/quickstart.yaml --set plan.recompute=full --explain
   stepcast predict scenarios/published/korthikanti-2022.yaml#kort-t5-22b-full --format json
-  stepcast predict scenarios/quickstart.yaml --trace step.json)");
+  stepcast predict scenarios/quickstart.yaml --trace step.json
+  stepcast predict scenarios/llama3-70b-256-h100.yaml --steps 20 --trace step.perfetto-trace --trace-ranks 0-7)");
   return [options] { return run(*options); };
 }
 
