@@ -13,6 +13,12 @@ namespace stepcast {
 /// @param positions  rows of a learned position table
 ModelGraph dense_transformer(const Architecture& model, std::int64_t vocab, std::int64_t positions);
 
+/// The same with multi-head latent attention (MLA).
+ModelGraph latent_attention(const Architecture& model, std::int64_t vocab, std::int64_t positions);
+
+/// The same, with either attention, where a router sends each token to some of many experts.
+ModelGraph mixture_of_experts(const Architecture& model, std::int64_t vocab, std::int64_t positions);
+
 struct ModelFamily {
   std::string_view name;
   std::string_view description;

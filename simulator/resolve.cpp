@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include "models/families.hpp"
+#include "simulator/base/error.hpp"
+#include "simulator/parallelism/expert_load.hpp"
 #include "simulator/parallelism/recompute.hpp"
 #include "simulator/schedules/schedule.hpp"
 #include "simulator/workload/gradients.hpp"
@@ -11,15 +13,12 @@ namespace stepcast {
 
 std::string unsupported_reason(const Job& job) {
   const ParallelPlan& plan = job.plan;
-  if (job.model.moe) return "mixture of experts";
-  if (job.model.mla) return "latent attention (MLA)";
   if (family_of(job.model) == nullptr) return "a model family without a builder";
   if (job.reference && job.reference->notes.rfind("LORA RUN", 0) == 0) return "LoRA fine-tuning";
   if (plan.shard_group) return "hybrid sharding (HSDP)";
   if (plan.context_parallel > 1 && !plan.flash_attention.value_or(true)) {
     return "context parallelism with unfused attention";
   }
-  if (plan.expert_parallel > 1) return "expert parallelism";
   if (!recompute_policy(plan.recompute)) return fmt::format("recompute policy '{}'", plan.recompute);
   if (plan.cpu_offload != "none") return fmt::format("offload to the CPU ({})", plan.cpu_offload);
   if (find_schedule(plan.schedule) == nullptr) return fmt::format("pipeline schedule '{}'", plan.schedule);
@@ -31,6 +30,23 @@ namespace {
 
 std::string not_divisible(std::string_view what, std::int64_t value, std::string_view by, std::int64_t divisor) {
   return fmt::format("{} ({}) is no multiple of {} ({})", what, value, by, divisor);
+}
+
+std::string experts_infeasible(const Architecture& model, const ParallelPlan& plan) {
+  if (!model.moe) return "";
+  const MixtureOfExperts& moe = *model.moe;
+  const int ep = plan.expert_parallel;
+  const int etp = plan.expert_tensor_parallel.value_or(1);
+  if (moe.experts % ep != 0) return not_divisible("experts", moe.experts, "expert_parallel", ep);
+  if (moe.expert_ffn % etp != 0) return not_divisible("expert_ffn", moe.expert_ffn, "expert_tensor_parallel", etp);
+  if (moe.shared_ffn.value_or(0) % plan.tensor_parallel != 0) {
+    return not_divisible("shared_ffn", *moe.shared_ffn, "tensor_parallel", plan.tensor_parallel);
+  }
+  if (plan.gpus_per_stage() % (std::int64_t{ep} * etp) != 0) {
+    return not_divisible("the GPUs of a stage", plan.gpus_per_stage(), "expert_parallel x expert_tensor_parallel",
+                         std::int64_t{ep} * etp);
+  }
+  return "";
 }
 
 }  // namespace
@@ -59,6 +75,7 @@ std::string infeasible_reason(const Job& job) {
   if (plan.sequence_parallel && plan.sequence_length % t != 0) {
     return not_divisible("sequence_length", plan.sequence_length, "tensor_parallel", t);
   }
+  if (const std::string reason = experts_infeasible(model, plan); !reason.empty()) return reason;
   const std::int64_t virtual_stages = std::int64_t{plan.pipeline_parallel} * plan.virtual_stages;
   // Where embedding and loss take a layer's slot each, a chunk may hold nothing else.
   const bool slots = (model.layers + 2) % virtual_stages == 0;
@@ -140,6 +157,15 @@ Job resolve(const Job& given) {
   defaults.take(plan.overlap_p2p, *framework.overlap_p2p, "framework.overlap_p2p", plan.virtual_stages > 1);
   defaults.take(plan.grad_reduce_dtype, *framework.grad_reduce_dtype, "plan.grad_reduce_dtype",
                 *framework.grad_reduce_dtype);
+  if (job.model.moe) {
+    defaults.take(plan.expert_tensor_parallel, *framework.expert_tensor_follows ? plan.tensor_parallel : 1,
+                  "plan.expert_tensor_parallel",
+                  fmt::format("{}", *framework.expert_tensor_follows ? plan.tensor_parallel : 1));
+    if (plan.expert_parallel > 1) {
+      defaults.take(plan.dispatcher, *framework.dispatcher, "framework.dispatcher", *framework.dispatcher);
+    }
+    defaults.take(plan.overlap_ep, *framework.overlap_ep, "framework.overlap_ep", plan.expert_parallel > 1);
+  }
   defaults.take(plan.cuda_graphs, *framework.launch_mode == LaunchMode::cuda_graph, "framework.cuda_graphs", false);
 
   if (*plan.flash_attention && available_kernel(*framework.attention_kernel, job.cluster.gpu).empty()) {
@@ -154,6 +180,25 @@ std::int64_t padded_vocab(const Job& job) {
                                 (*job.framework.vocab_multiple_times_tp ? job.plan.tensor_parallel : 1);
   return (job.model.vocab + multiple - 1) / multiple * multiple;
 }
+
+namespace {
+
+ExpertSharding expert_sharding_of(const Job& job, const Sharding& sharding) {
+  const ParallelPlan& plan = job.plan;
+  const MixtureOfExperts& moe = *job.model.moe;
+  ExpertSharding expert;
+  expert.parallel = plan.expert_parallel;
+  expert.tensor = plan.expert_tensor_parallel.value();
+  expert.load = expert_imbalance(plan, moe.experts, sharding.stored_tokens() * static_cast<double>(moe.top_k));
+  expert.dispatcher = find_dispatcher(plan.dispatcher.value_or(*job.framework.dispatcher));
+  CHECK(expert.dispatcher != nullptr, "the reader knows the dispatchers");
+  expert.group = group_shape(job.cluster, expert.parallel, expert.tensor);
+  const bool sent_fp8 = plan.precision == Precision::fp8 && *job.framework.fp8_dispatch;
+  expert.element = sent_fp8 ? 1 : sharding.element;
+  return expert;
+}
+
+}  // namespace
 
 Sharding sharding_of(const Job& job) {
   const ParallelPlan& plan = job.plan;
@@ -176,6 +221,7 @@ Sharding sharding_of(const Job& job) {
   sharding.microbatches = static_cast<double>(plan.microbatches());
   sharding.tp_exposed = plan.overlap_tp.value() ? *job.framework.tp_overlap_exposed : 1.0;
   sharding.framework = &job.framework;
+  if (job.model.moe) sharding.expert = expert_sharding_of(job, sharding);
   return sharding;
 }
 

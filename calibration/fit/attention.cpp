@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <map>
-#include <set>
 
 #include <fmt/format.h>
 
@@ -22,14 +22,23 @@ using Kernel = AttentionProfile::Kernel;
 struct Sample {
   AttentionKernel attention;
   double time = 0;
+  std::string source;
   bool held_out = false;
+  bool source_held_out = false;
   double weight = 1;
   double gflop() const { return attention.flops().si() * 1e-9; }
 };
 
+/// A constant of the kernel, by its path below the kernel.
 struct Field {
   Unknown unknown;
-  Sourced<double> Kernel::*member;
+  Sourced<double>* number;
+};
+
+/// What the fitted measurements of one direction hold.
+struct Coverage {
+  bool any = false, causal = false, full = false;
+  bool near_64 = false, near_128 = false, near_256 = false;
 };
 
 struct SizeClass {
@@ -49,7 +58,7 @@ class KernelFit {
     if (measurements.size() < fewest_points)
       throw UserError(fmt::format("too few attention measurements of kernel '{}' to fit: {}; {} are needed", name,
                                   measurements.size(), fewest_points));
-    std::set<std::string> sources;
+    std::map<std::string, double> weight_of_source;
     for (const Measurement* measurement : measurements) {
       const AttentionPoint& point = std::get<AttentionPoint>(measurement->point);
       Sample sample;
@@ -68,6 +77,8 @@ class KernelFit {
       const bool whole_source = names_source(options.held_out_source, measurement->library);
       // The heads and the batch are a family; of few measurements every shape is one.
       const bool few = measurements.size() < few_points;
+      sample.source = measurement->library;
+      sample.source_held_out = whole_source;
       sample.held_out =
           whole_source ||
           is_held_out(static_cast<std::uint64_t>(point.heads * 1000 + point.kv_heads),
@@ -80,42 +91,51 @@ class KernelFit {
       samples_.push_back(sample);
       if (sample.held_out) continue;
       ++fitted_;
-      sources.insert(measurement->library);
-      has_forward_ |= !point.backward;
-      has_backward_ |= point.backward;
-      has_causal_ |= point.causal;
-      has_full_ |= !point.causal;
-      has_64_ |= point.head_dim <= 64;
-      has_256_ |= point.head_dim >= 192;
-      has_128_ |= point.head_dim > 64 && point.head_dim < 192;
+      weight_of_source[measurement->library] += sample.weight;
+      const double blocks = double(point.batch * point.heads) * std::ceil(double(point.query_length) / 128);
+      fewest_blocks_ = std::min(fewest_blocks_, blocks);
+      most_blocks_ = std::max(most_blocks_, blocks);
+      Coverage& has = has_[point.backward ? 1 : 0];
+      has.any = true;
+      has.causal |= point.causal;
+      has.full |= !point.causal;
+      has.near_64 |= point.head_dim <= 64;
+      has.near_256 |= point.head_dim >= 192;
+      has.near_128 |= point.head_dim > 64 && point.head_dim < 192;
     }
     if (fitted_ == 0)
       throw UserError(
           fmt::format("nothing is left of attention kernel '{}' to fit once the hold-out is set apart", name));
-    for (const std::string& source : sources) sources_ += (sources_.empty() ? "" : ", ") + source;
+    for (const auto& [source, weight] : weight_of_source) sources_ += (sources_.empty() ? "" : ", ") + source;
+    // Every source counts alike, however many shapes it has.
+    for (Sample& sample : samples_)
+      if (!sample.held_out) sample.weight /= weight_of_source.at(sample.source);
   }
 
   Fit run() {
     Kernel& kernel = gpu_.attention.kernels.at(name_);
-    const Sourced<double> sustained = gpu_.gemm_profile(Precision::bf16).sustained;
-    set_sustained({1.0, Basis::fitted, ""});
     std::vector<Field> fields;
-    const auto unknown = [&](bool has, const char* label, double low, double high, Sourced<double> Kernel::*member) {
-      if (has) fields.push_back({{label, low, high, (kernel.*member).value}, member});
+    const auto unknown = [&](bool has, std::string label, double low, double high, Sourced<double>& number) {
+      if (has) fields.push_back({{std::move(label), low, high, number.value}, &number});
     };
-    unknown(has_forward_, "forward_fraction", 0.05, 1, &Kernel::forward_fraction);
-    unknown(has_backward_, "backward_fraction", 0.05, 1, &Kernel::backward_fraction);
-    unknown(has_full_, "half_length", 0, 4000, &Kernel::half_length);
-    unknown(has_causal_, "causal_half_length", 0, 8000, &Kernel::causal_half_length);
-    // Relative to 128: without it they cannot be told from the fractions.
-    unknown(has_64_ && has_128_, "head_dim_64_factor", 0.3, 1.2, &Kernel::head_dim_64_factor);
-    unknown(true, "tail_blocks", 0, 8, &Kernel::tail_blocks);
-    unknown(has_256_ && has_128_, "head_dim_256_factor", 0.3, 1.5, &Kernel::head_dim_256_factor);
+    for (const bool backward : {false, true}) {
+      AttentionProfile::Pass& pass = backward ? kernel.backward : kernel.forward;
+      const Coverage& has = has_[backward ? 1 : 0];
+      const std::string of = backward ? "backward." : "forward.";
+      unknown(has.any, of + "fraction", 0.05, 1, pass.fraction);
+      unknown(has.full, of + "half_length", 0, 4000, pass.half_length);
+      unknown(has.causal, of + "causal_half_length", 0, 8000, pass.causal_half_length);
+      // Relative to 128: without it they cannot be told from the fractions.
+      unknown(has.near_64 && has.near_128, of + "head_dim_64_factor", 0.3, 1.2, pass.head_dim_64_factor);
+      unknown(has.near_256 && has.near_128, of + "head_dim_256_factor", 0.3, 1.5, pass.head_dim_256_factor);
+    }
+    // What the last blocks cost shows in launches of few blocks beside launches of many.
+    unknown(most_blocks_ > 4 * fewest_blocks_, "tail_blocks", 0, 8, kernel.tail_blocks);
 
     std::vector<Unknown> unknowns;
     for (const Field& field : fields) unknowns.push_back(field.unknown);
     const auto objective = [&](const std::vector<double>& values) {
-      for (std::size_t i = 0; i < fields.size(); ++i) (kernel.*fields[i].member).value = values[i];
+      for (std::size_t i = 0; i < fields.size(); ++i) fields[i].number->value = values[i];
       double sum = 0, weight = 0;
       for (const Sample& sample : samples_) {
         if (sample.held_out) continue;
@@ -124,24 +144,27 @@ class KernelFit {
       }
       return sum / weight;
     };
-    const std::vector<double> best = minimise(objective, unknowns, {1500, 800}, options_.seed);
-    for (std::size_t i = 0; i < fields.size(); ++i) (kernel.*fields[i].member).value = rounded(best[i], 3);
+    const std::vector<double> best = minimise(objective, unknowns, {4000, 2000}, options_.seed);
+    for (std::size_t i = 0; i < fields.size(); ++i) fields[i].number->value = rounded(best[i], 3);
 
     Fit fit;
     for (const bool backward : {false, true}) {
       const std::string what = fmt::format("attention {} {}", name_, backward ? "backward" : "forward");
-      for (const SizeClass& size : classes) {
-        std::vector<double> errors;
-        for (const Sample& sample : samples_)
-          if (sample.held_out && sample.attention.backward == backward && sample.gflop() > size.above &&
-              sample.gflop() <= size.upto)
-            errors.push_back(log_error(sample));
-        if (!errors.empty()) fit.rows.push_back({what, "families", size.name, summary_of(errors), {}});
+      for (const bool whole_source : {false, true}) {
+        const std::string held_out = whole_source ? "source " + options_.held_out_source : "families";
+        for (const SizeClass& size : classes) {
+          std::vector<double> errors;
+          for (const Sample& sample : samples_)
+            if (sample.held_out && sample.source_held_out == whole_source && sample.attention.backward == backward &&
+                sample.gflop() > size.above && sample.gflop() <= size.upto)
+              errors.push_back(log_error(sample));
+          if (!errors.empty()) fit.rows.push_back({what, held_out, size.name, summary_of(errors), {}});
+        }
       }
     }
     std::string error;
     for (const HoldOutRow& row : fit.rows)
-      if (row.size_class == std::string("all above 10 GFLOP"))
+      if (row.size_class == std::string("all above 10 GFLOP") && row.held_out == "families")
         error += fmt::format("; held-out above 10 GFLOP {}: mean {:.1f}%", row.what.substr(row.what.rfind(' ') + 1),
                              100 * row.formula.mean);
     for (const Sample& sample : samples_)
@@ -150,15 +173,11 @@ class KernelFit {
     const std::string source = fmt::format("{} measurements ({}){}", fitted_, sources_, error);
     for (const Field& field : fields)
       fit.numbers.push_back({fmt::format("attention.kernels.{}.{}", name_, field.unknown.name),
-                             fmt::format("{:.3g}", (kernel.*field.member).value), source});
-    set_sustained(sustained);
+                             fmt::format("{:.3g}", field.number->value), source});
     return fit;
   }
 
  private:
-  void set_sustained(const Sourced<double>& value) {
-    for (auto& [precision, profile] : gpu_.gemm) profile.sustained = value;
-  }
   double log_error(const Sample& sample) const {
     return std::log(attention_time(sample.attention, gpu_).time.si() / sample.time);
   }
@@ -169,8 +188,8 @@ class KernelFit {
   std::vector<Sample> samples_;
   std::size_t fitted_ = 0;
   std::string sources_;
-  bool has_forward_ = false, has_backward_ = false, has_causal_ = false, has_full_ = false;
-  bool has_64_ = false, has_128_ = false, has_256_ = false;
+  Coverage has_[2];                                                                   ///< forward, backward
+  double fewest_blocks_ = std::numeric_limits<double>::infinity(), most_blocks_ = 0;  ///< of a launch
 };
 
 }  // namespace
@@ -189,10 +208,7 @@ Fit fit_attention(const std::vector<const Measurement*>& measurements, Gpu& gpu,
       continue;
     }
     if (options.note) options.note("attention " + name);
-    // Every precision's own `sustained` comes back: bf16's is taken here, and the kernels are 16-bit.
-    const std::map<Precision, GemmProfile> kept = gpu.gemm;
     fit.add(KernelFit(name, points, gpu, options).run());
-    for (auto& [precision, profile] : gpu.gemm) profile.sustained = kept.at(precision).sustained;
   }
   return fit;
 }

@@ -81,6 +81,12 @@ double rounded(double value, int digits) {
   return std::round(value * scale) / scale;
 }
 
+Gpu at_burst_speed(Gpu gpu) {
+  for (auto& [precision, profile] : gpu.gemm) profile.sustained.value = 1;
+  gpu.sustained_power = gpu.power_limit;
+  return gpu;
+}
+
 Fit fit_gpu(const std::vector<Measurement>& measurements, const Gpu& base, const FitOptions& options) {
   const std::vector<const Measurement*> all = checked(measurements, base, options);
   for (const auto& [option, source] :
@@ -111,7 +117,7 @@ Fit fit_gpu(const std::vector<Measurement>& measurements, const Gpu& base, const
     }
   }
 
-  Gpu gpu = base;
+  Gpu gpu = at_burst_speed(base);
   Fit fit;
   for (const auto& [precision, points] : gemms) {
     if (base.peak.find(precision) == base.peak.end())

@@ -84,7 +84,10 @@ enum class Tier : std::uint8_t { node, network };
 /// @throws UserError for too few of them
 Fit fit_links(const std::vector<Measurement>& measurements, const Cluster& base, Tier which, const FitOptions& options);
 
-// One kind each; `gpu` already holds what was fitted before it and takes what is fitted here.
+/// The same part while nothing has heated it up: measurements of single kernels are that.
+Gpu at_burst_speed(Gpu gpu);
+
+// One kind each, on a GPU at burst speed; `gpu` already holds what was fitted before it and takes what is fitted here.
 Fit fit_gemm(const std::vector<const Measurement*>& measurements, Gpu& gpu, Precision precision,
              const FitOptions& options);
 Fit fit_attention(const std::vector<const Measurement*>& measurements, Gpu& gpu, const FitOptions& options);

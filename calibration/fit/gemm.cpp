@@ -84,10 +84,8 @@ class GemmFit {
   GemmFit(const std::vector<const Measurement*>& measurements, Gpu& gpu, Precision precision, const FitOptions& options)
       : gpu_(gpu), precision_(precision), options_(options), what_(fmt::format("gemm {}", name_of(precision))) {
     gather(measurements);
-    // At burst speed and without what an earlier fit found beyond the formula.
-    kept_sustained_ = gpu_.gemm_profile(precision).sustained;
+    // Without what an earlier fit found beyond the formula.
     Constants start{gpu_.gemm_profile(precision), 5e-6, 6};
-    start.profile.sustained = {1.0, Basis::fitted, ""};
     start.profile.residual = {};
     if (!any_quantises_) start.quantise_fixed = start.quantise_bytes = 0;
     best_ = start;
@@ -101,7 +99,6 @@ class GemmFit {
     fit_residual();
     Fit fit = report();
     gpu_.gemm[precision_] = best_.profile;
-    gpu_.gemm[precision_].sustained = kept_sustained_;
     return fit;
   }
 
@@ -498,7 +495,6 @@ class GemmFit {
   std::vector<std::size_t> fitted_;
   bool any_quantises_ = false, all_quantise_ = true;
   int nn_points_ = 0, nt_points_ = 0;
-  Sourced<double> kept_sustained_;
   Constants best_, prior_;
 };
 

@@ -88,15 +88,6 @@ GroupShape group_shape(const Cluster& cluster, std::span<const RankRange> ranks)
   return {count, domains > 0 ? (count + domains - 1) / domains : 1};
 }
 
-std::int64_t RankOrder::stride(RankDimension dimension, std::span<const std::int64_t, rank_dimensions> degrees) const {
-  std::int64_t stride = 1;
-  for (const RankDimension faster : fastest_first) {
-    if (faster == dimension) return stride;
-    stride *= degrees[static_cast<std::size_t>(faster)];
-  }
-  return stride;
-}
-
 RankOrder parse_rank_order(std::string_view text) {
   if (text == "megatron" || text == "torchtitan") text = "tp-cp-ep-dp-pp";
   RankOrder order;
@@ -113,6 +104,70 @@ RankOrder parse_rank_order(std::string_view text) {
     order.fastest_first.push_back(found->dimension);
   }
   return order;
+}
+
+Placement::Placement(const RankOrder& order, const Degrees& degrees) : degrees_(degrees) {
+  std::int64_t stride = 1;
+  for (const RankDimension dimension : order.fastest_first) {
+    strides_[static_cast<std::size_t>(dimension)] = stride;
+    stride *= degree(dimension);
+  }
+  for (const DimensionName& known : dimension_names) {
+    std::int64_t& missing = strides_[static_cast<std::size_t>(known.dimension)];
+    if (missing > 0) continue;
+    if (degree(known.dimension) != 1) {
+      throw UserError("the rank order leaves out " + std::string(known.name) + ", whose degree is " +
+                      std::to_string(degree(known.dimension)));
+    }
+    missing = stride;
+  }
+}
+
+std::int64_t Placement::ranks() const {
+  std::int64_t product = 1;
+  for (const std::int64_t degree : degrees_) product *= degree;
+  return product;
+}
+
+std::int64_t Placement::place(std::int64_t rank, RankDimension dimension) const {
+  return rank / stride(dimension) % degree(dimension);
+}
+
+std::vector<std::int64_t> Placement::members(std::int64_t rank, Dimensions along) const {
+  for (const RankDimension dimension : along) rank -= place(rank, dimension) * stride(dimension);
+  std::vector<std::int64_t> members{rank};
+  for (const RankDimension dimension : along) {
+    const std::size_t so_far = members.size();
+    for (std::int64_t place = 1; place < degree(dimension); ++place)
+      for (std::size_t i = 0; i < so_far; ++i) members.push_back(members[i] + place * stride(dimension));
+  }
+  std::sort(members.begin(), members.end());
+  return members;
+}
+
+std::vector<std::int64_t> Placement::first_ranks(Dimensions along) const {
+  std::vector<std::int64_t> firsts;
+  for (std::int64_t rank = 0; rank < ranks(); ++rank) {
+    const bool first = std::all_of(along.begin(), along.end(), [&](RankDimension d) { return place(rank, d) == 0; });
+    if (first) firsts.push_back(rank);
+  }
+  return firsts;
+}
+
+GroupShape Placement::shape(const Cluster& cluster, Dimensions along) const {
+  // Dimensions that follow one another are one; of each, the places that one domain has room for.
+  std::vector<RankDimension> sorted(along.begin(), along.end());
+  std::sort(sorted.begin(), sorted.end(), [&](auto a, auto b) { return stride(a) < stride(b); });
+  GroupShape whole{1, 1};
+  for (std::size_t i = 0; i < sorted.size();) {
+    const std::int64_t step = stride(sorted[i]);
+    std::int64_t count = 1;
+    for (; i < sorted.size() && (degree(sorted[i]) == 1 || stride(sorted[i]) == step * count); ++i)
+      count *= degree(sorted[i]);
+    const GroupShape part = group_shape(cluster, count, step);
+    whole = {whole.ranks * part.ranks, whole.per_domain * part.per_domain};
+  }
+  return whole;
 }
 
 }  // namespace stepcast

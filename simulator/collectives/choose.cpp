@@ -103,7 +103,9 @@ CollectiveChoice choose_collective(const CollectiveCall& call) {
   if (best == nullptr) return choice;
   const auto time_of = [&](const Candidate& candidate) {
     const NcclEstimate estimate = row_of(candidate.algorithm).estimate(call.kind, candidate.protocol, call.size, wire);
-    Correction measured = correction(*searched.generation, candidate.algorithm, candidate.protocol);
+    // The logs that corrections were fitted to are of NVLink.
+    Correction measured =
+        wire.nvlink ? correction(*searched.generation, candidate.algorithm, candidate.protocol) : Correction();
     // NVLinks do better than NCCL counts; a network does what its profile says.
     if (!searched.one_node() && candidate.protocol != Protocol::ll) measured.share = std::min(measured.share, 1.0);
     return corrected_time(estimate, measured, call.size);

@@ -38,10 +38,20 @@ Seconds tree_all_reduce(Bytes size, const GroupShape& group, const Cluster& clus
 /// of the slowest tier, and the ramp of middle sizes (half the plateau at the tier's half_size). An all_reduce takes the
 /// faster of ring and tree.
 ///
-/// Beside it stands nccl_time() (choose.hpp), which is twice as accurate on held-out nccl-tests logs (8% against 14% from
-/// 1 MB, plateau 5% against 15%) but not yet on training runs, whose other constants were estimated with this form:
-/// simulator/README.md has the figures.
+/// Between nodes of Ampere, Hopper or Blackwell GPUs joined by InfiniBand or RoCE it is nccl_time() (choose.hpp), whose
+/// mean error on held-out logs there is half as large; README.md beside this file has the figures. Inside an NVLink
+/// domain that one is the better as well (7% for 13% from 1 MB), but makes the published runs worse by 0.02% (those that
+/// are predicted too fast already: BigScience's A100 sweep 7.6 to 8.1), because the software's constants were estimated
+/// beside this form (2026-11).
 Seconds collective_time(CollectiveKind kind, Bytes size, const GroupShape& group, const Cluster& cluster);
+
+/// Time of an exchange of tokens with their experts: links of the node and NICs work at the same time, each at its
+/// plateau, with one launch, one hop, and the ramp of middle sizes. Messages to all peers are in flight together.
+///
+/// In a node NCCL's all_to_all on 8 H100 reaches 293 to 315 of 450 GB/s, DeepEP's combine with 24 SMs 283 (aiconfigurator
+/// @ 095f58a); between nodes DeepEP moves 44 of 50 GB/s a NIC over 4 and 8 nodes (DeepEP README, EP32 and EP64, less the
+/// node's own share).
+Seconds token_exchange_time(const ExchangeBytes& bytes, const GroupShape& group, const Cluster& cluster);
 
 /// Time of an all_to_all in which a rank sends `size` bytes in all, its own part included, an equal part to each: as
 /// NCCL's sends, pairwise or by PXN (nccl_time), held to nccl-tests logs. GPUs that NCCL's tables do not know: all

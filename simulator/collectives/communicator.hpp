@@ -29,6 +29,8 @@ struct Communicator {
 
   /// Column of NCCL's tables: one node, two, more.
   std::size_t column() const { return nodes <= 1 ? 0 : nodes <= 2 ? 1 : 2; }
+  /// LL128's lines of 128 bytes must arrive whole, which NVLink promises and PCIe does not (NCCL src/graph/tuning.cc).
+  bool offers(Protocol protocol) const { return protocol != Protocol::ll128 || nvlink; }
   bool one_node() const { return nodes <= 1; }
   /// The rank's channels together, as a ring or tree uses them: across nodes at most what the network takes.
   BytesPerSecond bus() const { return channels * (nodes <= 2 ? intra : inter); }

@@ -51,7 +51,8 @@ constexpr NcclGeneration generations[] = {
      .nvls_tree_channel = rates(24, 23.6, 17.8),
      .nvls_efficiency = 0,
      .ring_latency_factor = 1.4,
-     .network_overhead = 2.0_us},
+     .network_overhead = 2.0_us,
+     .network_logs = true},
     {.name = "hopper",
      .nvlink = 25.0_GBps,
      .nvlink_searched = 20.6_GBps,
@@ -65,7 +66,8 @@ constexpr NcclGeneration generations[] = {
      .nvls_tree_channel = rates(0, 57.7, 45.5),
      .nvls_efficiency = 0.85,
      .ring_latency_factor = 1.4,
-     .network_overhead = 1.0_us},
+     .network_overhead = 1.0_us,
+     .network_logs = true},
     {.name = "blackwell",
      .nvlink = 50.0_GBps,
      .nvlink_searched = 40.1_GBps,
@@ -79,7 +81,8 @@ constexpr NcclGeneration generations[] = {
      .nvls_tree_channel = rates(0, 96, 80),
      .nvls_efficiency = 0.74,
      .ring_latency_factor = 1.4,
-     .network_overhead = 1.0_us},
+     .network_overhead = 1.0_us,
+     .network_logs = true},
 };
 
 constexpr NcclLatencies latencies{

@@ -32,6 +32,7 @@ struct NcclGeneration {
   double nvls_efficiency = 0;      ///< 0: its switches cannot add up
   double ring_latency_factor = 0;  ///< Ring, Simple, all_reduce over nodes, beyond 64 B a channel and rank
   Seconds network_overhead;        ///< posting one network message, by the usual host of that generation
+  bool network_logs = false;       ///< corrections were fitted to logs of several nodes, too
 };
 
 /// nullptr: not an NVIDIA generation that NCCL's tables know.

@@ -21,6 +21,7 @@ BytesPerSecond ring_bus(Protocol protocol, const Communicator& c) {
 }  // namespace
 
 NcclEstimate nccl_ring(CollectiveKind kind, Protocol protocol, Bytes size, const Communicator& c) {
+  if (!c.offers(protocol)) return {};
   const NcclLatencies& table = nccl_latencies();
   const Seconds inside = hops_inside(c).ring[at(protocol)];
   // With one GPU a node the network hop is that of a tree. Simple flushes what the NIC wrote: the plugin's latency twice.

@@ -10,7 +10,7 @@ const NcclLatencies::Hop& hops_inside(const Communicator& c) {
 }
 
 NcclEstimate nccl_tree(CollectiveKind kind, Protocol protocol, Bytes size, const Communicator& c) {
-  if (kind != CollectiveKind::all_reduce) return {};
+  if (kind != CollectiveKind::all_reduce || !c.offers(protocol)) return {};
   const auto at = static_cast<std::size_t>(protocol);
   const NcclGeneration& g = *c.generation;
   const NcclLatencies& table = nccl_latencies();

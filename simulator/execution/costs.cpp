@@ -1,6 +1,7 @@
 #include "simulator/execution/costs.hpp"
 
 #include <algorithm>
+#include <array>
 
 #include "simulator/collectives/collective_time.hpp"
 #include "simulator/engine/expected_slowest.hpp"
@@ -15,30 +16,56 @@ CostModel::CostModel(const Cluster& cluster, const ParallelPlan& plan, bool expe
   launch_slowdown_ = 1 + cluster.gpu.launch_spread * expected_slowest(plan.tensor_parallel);
 }
 
+namespace {
+
+using enum RankDimension;
+
+Placement dense_placement(const ParallelPlan& plan) {
+  return {parse_rank_order(plan.placement),
+          {plan.tensor_parallel, plan.context_parallel, 1, plan.data_parallel, plan.pipeline_parallel}};
+}
+
+/// Experts share out the ranks of a stage anew: their own tensor parallelism, then expert parallelism, and replicas.
+Placement expert_placement(const ParallelPlan& plan) {
+  return {
+      parse_rank_order(plan.placement),
+      {plan.expert_tensor_parallel.value_or(1), 1, plan.expert_parallel, plan.expert_copies(), plan.pipeline_parallel}};
+}
+
+}  // namespace
+
 GroupShape CostModel::shape(GroupKind group) const {
-  const std::int64_t t = plan_.tensor_parallel;
-  const std::int64_t c = plan_.context_parallel;
-  const std::int64_t d = plan_.data_parallel;
-  const std::int64_t p = plan_.pipeline_parallel;
+  const auto along = [&](const Placement& placement, std::initializer_list<RankDimension> dimensions) {
+    return placement.shape(cluster_, {dimensions.begin(), dimensions.size()});
+  };
   switch (group) {
-    case GroupKind::tensor: return group_shape(cluster_, t, 1);
-    case GroupKind::context: return group_shape(cluster_, c, t);
-    case GroupKind::data: return group_shape(cluster_, d * c, t);  // gradients are reduced over both
-    case GroupKind::expert: return group_shape(cluster_, plan_.expert_parallel, t);
-    case GroupKind::embedding: return group_shape(cluster_, 2, t * c * d * (p - 1));
+    case GroupKind::tensor: return along(dense_placement(plan_), {tensor});
+    case GroupKind::context: return along(dense_placement(plan_), {context});
+    case GroupKind::data: return along(dense_placement(plan_), {context, data});  // gradients are reduced over both
+    case GroupKind::expert: return along(expert_placement(plan_), {expert});
+    case GroupKind::expert_tensor: return along(expert_placement(plan_), {tensor});
+    case GroupKind::expert_data: return along(expert_placement(plan_), {data});
+    case GroupKind::embedding:  // the first stage and the last
+      return group_shape(cluster_, 2, dense_placement(plan_).stride(pipeline) * (plan_.pipeline_parallel - 1));
     case GroupKind::world: return group_shape(cluster_, plan_.gpus(), 1);
   }
   return {};
 }
 
+bool CostModel::stages_cross_network() const {
+  return distance_crosses_network(cluster_, dense_placement(plan_).stride(pipeline));
+}
+
 Seconds CostModel::collective(CollectiveKind kind, GroupKind group, Bytes size) const {
-  const Cluster& cluster = group == GroupKind::data && sharding_cluster_ ? *sharding_cluster_ : cluster_;
+  const bool sharding = group == GroupKind::data || group == GroupKind::expert_data;
+  const Cluster& cluster = sharding && sharding_cluster_ ? *sharding_cluster_ : cluster_;
   return collective_time(kind, size, shape(group), cluster);
 }
 
 Bytes CostModel::wire(const Collective& collective) const {
   const GroupShape group = shape(collective.group);
   if (group.ranks <= 1) return Bytes(0);
+  if (collective.exchange) return group.crosses_network() ? collective.exchange->outside : collective.exchange->inside;
   const double n = static_cast<double>(group.ranks), inside = static_cast<double>(group.per_domain);
   const double rounds = collective.kind == CollectiveKind::all_reduce ? 2 : 1;
   if (!group.crosses_network()) return rounds * (n - 1) / n * collective.size;
@@ -66,11 +93,26 @@ KernelTime CostModel::kernel_time(const LocalOp& op) const {
   return memory_time(std::get<MemoryBound>(op.work), cluster_.gpu);
 }
 
+namespace {
+
+Bucket bucket_of(GroupKind group) {
+  switch (group) {
+    case GroupKind::context: return Bucket::cp_comm;
+    case GroupKind::expert:
+    case GroupKind::expert_tensor: return Bucket::ep_comm;
+    default: return Bucket::tp_comm;
+  }
+}
+
+}  // namespace
+
 OpCost CostModel::op(const LocalOp& op) const {
   if (const auto* collective_op = std::get_if<Collective>(&op.work)) {
-    const Seconds time =
-        collective(collective_op->kind, collective_op->group, collective_op->size) * collective_op->exposed_share;
-    const Bucket bucket = collective_op->group == GroupKind::context ? Bucket::cp_comm : Bucket::tp_comm;
+    const auto& [kind, group, size, exposed_share, exchange] = *collective_op;
+    const Seconds whole =
+        exchange ? token_exchange_time(*exchange, shape(group), cluster_) : collective(kind, group, size);
+    const Seconds time = whole * exposed_share;
+    const Bucket bucket = bucket_of(group);
     return {to_ticks(time), time, bucket, Bound::network, evidence_of(cluster_.node.intra.efficiency.basis), false};
   }
   const KernelTime kernel = kernel_time(op);
@@ -89,7 +131,7 @@ namespace {
 struct Placed {
   SimTime start, end;
   Bucket bucket{};
-  int previous = -1;  ///< on its lane
+  int held_up_by = -1;  ///< what of its lane's order and its dependency ended last
 };
 
 /// Charges the idle stretch [from, to) of the compute lane to the collective that ended it, and what of the stretch lies
@@ -100,7 +142,7 @@ void charge(const std::vector<Placed>& placed, int cause, SimTime from, SimTime 
     const SimTime began = std::max(from, comm.start);
     parts[static_cast<std::size_t>(comm.bucket)] += to - began;
     to = began;
-    cause = comm.previous;
+    cause = comm.held_up_by;
   }
 }
 
@@ -109,14 +151,16 @@ void charge(const std::vector<Placed>& placed, int cause, SimTime from, SimTime 
 FoldedPass CostModel::fold(const OpList& ops, Seconds host_time) const {
   FoldedPass folded;
   std::vector<Placed> placed(ops.size());
-  int last[2] = {-1, -1};
+  std::array<int, lane_count> last;
+  last.fill(-1);
   const auto end_of = [&](int index) { return index < 0 ? SimTime{} : placed[static_cast<std::size_t>(index)].end; };
   for (std::size_t i = 0; i < ops.size(); ++i) {
     const OpCost cost = op(ops[i]);
     int& previous = last[static_cast<std::size_t>(ops[i].lane)];
     const SimTime free = end_of(previous);
     Placed& at = placed[i];
-    at = {std::max(free, end_of(ops[i].after)), {}, cost.bucket, previous};
+    const SimTime ready = end_of(ops[i].after);
+    at = {std::max(free, ready), {}, cost.bucket, ready > free ? ops[i].after : previous};
     at.end = at.start + cost.duration;
     if (ops[i].lane == Lane::compute) {
       charge(placed, ops[i].after, free, at.start, folded.parts);
@@ -126,8 +170,9 @@ FoldedPass CostModel::fold(const OpList& ops, Seconds host_time) const {
     previous = static_cast<int>(i);
   }
   const SimTime compute = end_of(last[0]);
-  const SimTime gpu = std::max(compute, end_of(last[1]));
-  charge(placed, last[1], compute, gpu, folded.parts);
+  const int latest = end_of(last[2]) > end_of(last[1]) ? last[2] : last[1];
+  const SimTime gpu = std::max(compute, end_of(latest));
+  charge(placed, latest, compute, gpu, folded.parts);
   folded.duration = std::max(gpu, to_ticks(host_time));
   folded.parts[static_cast<std::size_t>(Bucket::host)] = folded.duration - gpu;
   return folded;

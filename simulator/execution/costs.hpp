@@ -43,6 +43,8 @@ class CostModel {
   /// What a collective moves over each link that it crosses: NVLinks inside a domain, else the members' NICs.
   Bytes wire(const Collective& collective) const;
   GroupShape shape(GroupKind group) const;
+  /// A rank of the next pipeline stage is in another NVLink domain.
+  bool stages_cross_network() const;
   /// One kernel that moves that many bytes.
   Seconds memory_pass(Bytes bytes) const;
 

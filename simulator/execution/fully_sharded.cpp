@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <tuple>
 
 #include "simulator/execution/data_parallel.hpp"
 
@@ -21,7 +22,9 @@ class FullySharded : public DataParallelism {
   }
 
   void begin_step() override {}
-  bool by_block(const PassStep&) const override { return stage_.data_ranks() > 1; }
+  bool by_block(const PassStep&) const override {
+    return in_.plan.dense_copies() > 1 || (in_.plan.expert_copies() > 1 && in_.model.count(stage_.stage).expert > 0);
+  }
   void before_pass(const PassStep&) override {}
 
   void before_block(const PassBlock& at) override {
@@ -36,10 +39,7 @@ class FullySharded : public DataParallelism {
     ++at_;
     if (at.step.kind == PassKind::forward || !scatters(at.step)) return;
     copy("copy_in", (in_.parameter_bytes + in_.gradient_bytes) * at.block.parameters);  // widened to the reduced type
-    stage_.builder.collective(
-        Stream::data, Bucket::dp_comm,
-        {CollectiveKind::reduce_scatter, GroupKind::data, Bytes(in_.gradient_bytes * at.block.parameters)},
-        "gradient_scatter", {stage_.builder.last(Stream::compute)});
+    launch(CollectiveKind::reduce_scatter, at.block.count() * in_.gradient_bytes, "gradient_scatter");
   }
 
   void after_pass(const PassStep&) override {}
@@ -49,7 +49,7 @@ class FullySharded : public DataParallelism {
  private:
   struct Unit {
     std::size_t block;  ///< which unit of the stage
-    double parameters;
+    ParameterCount count;
     bool gather;  ///< its parameters are not there yet
   };
 
@@ -61,13 +61,13 @@ class FullySharded : public DataParallelism {
   /// The units of the whole step in the order in which they run.
   void plan_units() {
     std::vector<std::size_t> first_unit;
-    std::vector<std::vector<double>> blocks;
+    std::vector<std::vector<ParameterCount>> blocks;
     std::size_t next = 0;
     for (const ChunkContents& chunk : stage_.chunks) {
       first_unit.push_back(next);
       blocks.emplace_back();
       for_each_block(in_.model, chunk, [&](const LocalBlock& block, int count) {
-        blocks.back().insert(blocks.back().end(), static_cast<std::size_t>(count), block.parameters);
+        blocks.back().insert(blocks.back().end(), static_cast<std::size_t>(count), block.count());
       });
       next += blocks.back().size();
     }
@@ -88,11 +88,20 @@ class FullySharded : public DataParallelism {
   }
 
   void launch_gather(std::size_t unit) {
-    if (!units_[unit].gather || units_[unit].parameters <= 0) return;
-    gathered_[unit] = stage_.builder.collective(
-        Stream::data, Bucket::dp_comm,
-        {CollectiveKind::all_gather, GroupKind::data, Bytes(in_.parameter_bytes * units_[unit].parameters)},
-        "parameter_gather", {stage_.builder.last(Stream::compute)});
+    if (!units_[unit].gather) return;
+    gathered_[unit] = launch(CollectiveKind::all_gather, units_[unit].count * in_.parameter_bytes, "parameter_gather");
+  }
+
+  /// A block's dense parameters and its experts are units of their own groups. @return the last, or -1
+  std::int32_t launch(CollectiveKind kind, ParameterCount bytes, std::string_view name) {
+    const std::int32_t computed = stage_.builder.last(Stream::compute);
+    std::int32_t last = -1;
+    for (const auto& [group, size, copies] : {std::tuple(GroupKind::data, bytes.dense, in_.plan.dense_copies()),
+                                              {GroupKind::expert_data, bytes.expert, in_.plan.expert_copies()}}) {
+      if (size <= 0 || copies <= 1) continue;
+      last = stage_.builder.collective(Stream::data, Bucket::dp_comm, {kind, group, Bytes(size)}, name, {computed});
+    }
+    return last;
   }
 
   void copy(std::string_view name, double bytes) {

@@ -69,11 +69,9 @@ class StageLowering {
 
   // --- exchanges ------------------------------------------------------------------------------------------------
 
-  bool crosses_network() const {
-    const RankGrid grid{in_.plan.tensor_parallel, in_.plan.context_parallel, in_.plan.data_parallel, shape_.stages};
-    return distance_crosses_network(in_.cluster, grid.ranks_per_stage());
+  Seconds transfer_time() const {
+    return point_to_point_time(in_.boundary, in_.costs.stages_cross_network(), in_.cluster);
   }
-  Seconds transfer_time() const { return point_to_point_time(in_.boundary, crosses_network(), in_.cluster); }
   Seconds gather_time() const {
     return in_.costs.collective(CollectiveKind::all_gather, GroupKind::tensor, in_.boundary_gather);
   }
@@ -163,12 +161,15 @@ class StageLowering {
 
   // --- passes ---------------------------------------------------------------------------------------------------
 
-  Seconds host_time(bool forward) const {
+  Seconds host_time(const LocalBlock& block, bool forward) const {
     const Framework& framework = in_.framework;
     if (*framework.launch_mode != LaunchMode::eager || in_.plan.cuda_graphs.value_or(false)) return Seconds(0);
-    if (forward) return *framework.host_time_per_layer_forward;
+    const bool routed = block.expert_parameters > 0;
+    const Seconds once = routed ? *framework.host_time_per_moe_layer_forward : *framework.host_time_per_layer_forward;
+    if (forward) return once;
     const bool again = in_.plan.recompute == "full" || in_.plan.recompute == "selective-op";
-    return *framework.host_time_per_layer_backward + (again ? *framework.host_time_per_layer_forward : Seconds(0));
+    const Seconds back = routed ? *framework.host_time_per_moe_layer_backward : *framework.host_time_per_layer_backward;
+    return back + (again ? once : Seconds(0));
   }
 
   std::int32_t run_pass(const PassStep& step) {
@@ -183,7 +184,7 @@ class StageLowering {
     if (!forward) std::reverse(blocks.begin(), blocks.end());
     for (const auto& [block, count] : blocks) {
       const bool layer = block != &in_.model.embedding && block != &in_.model.head;
-      const Seconds host = layer ? host_time(forward) : Seconds(0);
+      const Seconds host = layer ? host_time(*block, forward) : Seconds(0);
       const OpList& ops = forward ? block->forward : block->backward;
       if (!by_block) {
         builder_.block(ops, host, count);
@@ -227,7 +228,7 @@ class StageLowering {
     }
     // The norm of all gradients is a barrier across the whole job.
     builder_.local(Stream::compute, Bucket::optimizer, "gradient_norm", in_.costs.memory_pass(work_.norm),
-                   {reduced, builder_.last(Stream::tensor)});
+                   {reduced, builder_.last(Stream::tensor), builder_.last(Stream::expert)});
     builder_.collective(Stream::compute, Bucket::dp_comm, {CollectiveKind::all_reduce, GroupKind::world, Bytes(4)},
                         "gradient_norm_reduce", {});
     builder_.local(Stream::compute, Bucket::optimizer, "optimizer", in_.costs.memory_pass(work_.update), {});
@@ -267,8 +268,13 @@ void connect(Programs& programs, const Messages& messages) {
 
 Programs lower(const LoweringInput& input) {
   Programs programs;
-  programs.grid = {input.plan.tensor_parallel, input.plan.context_parallel, input.plan.data_parallel,
-                   input.plan.pipeline_parallel};
+  const ParallelPlan& plan = input.plan;
+  programs.grid = {plan.tensor_parallel,
+                   plan.context_parallel,
+                   plan.data_parallel,
+                   plan.pipeline_parallel,
+                   plan.expert_tensor_parallel.value_or(1),
+                   plan.expert_parallel};
   Labels labels;
   Messages messages;
   for (int stage = 0; stage < input.plan.pipeline_parallel; ++stage) {

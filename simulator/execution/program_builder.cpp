@@ -1,6 +1,7 @@
 #include "simulator/execution/program_builder.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace stepcast {
 
@@ -97,17 +98,19 @@ void ProgramBuilder::emit_folded(const FoldedPass& pass) {
 void ProgramBuilder::emit_kernels(const OpList& ops, const FoldedPass& pass) {
   // Blocks are joined: the first kernel and the first collective of a block wait for all of the block before.
   std::vector<std::int32_t> index(ops.size());
-  const std::int32_t joined = local(Stream::compute, Bucket::compute, "join", Seconds(0), {last(Stream::tensor)});
-  bool first_comm = true;
+  constexpr Stream streams[lane_count] = {Stream::compute, Stream::tensor, Stream::expert};
+  const std::int32_t joined =
+      local(Stream::compute, Bucket::compute, "join", Seconds(0), {last(Stream::tensor), last(Stream::expert)});
+  bool first[lane_count] = {false, true, true};
   for (std::size_t i = 0; i < ops.size(); ++i) {
     const OpCost cost = costs_.op(ops[i]);
-    const bool comm = ops[i].lane == Lane::comm;
+    const auto lane = static_cast<std::size_t>(ops[i].lane);
+    const bool comm = ops[i].lane != Lane::compute;
     std::vector<std::int32_t> waits;
     if (ops[i].after >= 0) waits.push_back(index[static_cast<std::size_t>(ops[i].after)]);
-    if (comm && first_comm) waits.push_back(joined);
-    if (comm) first_comm = false;
+    if (std::exchange(first[lane], false)) waits.push_back(joined);
     index[i] = add({.kind = comm ? InstructionKind::collective : InstructionKind::local,
-                    .stream = comm ? Stream::tensor : Stream::compute,
+                    .stream = streams[lane],
                     .bucket = cost.bucket,
                     .group = comm ? std::get<Collective>(ops[i].work).group : GroupKind::tensor,
                     .duration = cost.duration,
@@ -118,9 +121,9 @@ void ProgramBuilder::emit_kernels(const OpList& ops, const FoldedPass& pass) {
                    waits);
   }
   const SimTime host = pass.parts[static_cast<std::size_t>(Bucket::host)];
-  if (last(Stream::tensor) >= 0 || host.ps > 0) {
+  if (last(Stream::tensor) >= 0 || last(Stream::expert) >= 0 || host.ps > 0) {
     add({.stream = Stream::compute, .bucket = Bucket::host, .duration = host, .label = labels_["host"]},
-        {last(Stream::tensor)});
+        {last(Stream::tensor), last(Stream::expert)});
   }
 }
 

@@ -47,9 +47,11 @@ struct Program {
   std::array<std::vector<std::int32_t>, stream_count> streams;  ///< instructions of each stream, in order
 };
 
-/// Ranks in Megatron's order: tensor fastest, then context, data, pipeline.
+/// Ranks in Megatron's order: tensor fastest, then context, data, pipeline. Experts are laid over the same ranks of a stage:
+/// expert tensor fastest, then expert, then their copies.
 struct RankGrid {
   std::int64_t tensor = 1, context = 1, data = 1, pipeline = 1;
+  std::int64_t expert_tensor = 1, expert = 1;
 
   std::int64_t ranks() const { return tensor * context * data * pipeline; }
   std::int64_t ranks_per_stage() const { return tensor * context * data; }

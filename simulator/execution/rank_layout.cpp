@@ -7,6 +7,8 @@ RankLayout::RankLayout(const RankGrid& grid, bool fold)
       context_(fold ? 1 : static_cast<std::int32_t>(grid.context)),
       data_(fold ? 1 : static_cast<std::int32_t>(grid.data)),
       pipeline_(static_cast<std::int32_t>(grid.pipeline)),
+      expert_tensor_(fold ? 1 : static_cast<std::int32_t>(grid.expert_tensor)),
+      expert_(fold ? 1 : static_cast<std::int32_t>(grid.expert)),
       per_stage_(tensor_ * context_ * data_),
       ranks_(per_stage_ * pipeline_) {}
 
@@ -20,7 +22,12 @@ RankGroup RankLayout::group(std::int32_t rank, GroupKind kind) const {
   switch (kind) {
     case GroupKind::tensor: return within(1, tensor_);
     case GroupKind::context: return within(tensor_, context_);
-    case GroupKind::expert:
+    case GroupKind::expert_tensor: return within(1, expert_tensor_);
+    case GroupKind::expert: return within(expert_tensor_, expert_);
+    case GroupKind::expert_data: {
+      const std::int32_t once = expert_tensor_ * expert_;
+      return within(once, per_stage_ / once);
+    }
     case GroupKind::data: return within(tensor_, context_ * data_);  // gradients are reduced over both
     case GroupKind::embedding:
       if (pipeline_ == 1) return {rank, 1, 1, ids + rank};

@@ -31,6 +31,7 @@ class RankLayout {
 
  private:
   std::int32_t tensor_, context_, data_, pipeline_;
+  std::int32_t expert_tensor_, expert_;
   std::int32_t per_stage_, ranks_;
 };
 

@@ -1,6 +1,7 @@
 /// Megatron-LM's data parallelism (distributed_data_parallel.py, distrib_optimizer.py), and plain DDP.
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include "simulator/execution/data_parallel.hpp"
@@ -18,8 +19,9 @@ class Replicated : public DataParallelism {
   void begin_step() override {
     if (!overlaps_gather()) return;
     if (buckets()) {
-      const double bucket = bucket_parameters(stage_.data_ranks());
-      for (double left = parameters(); left > 0; left -= bucket) gathered_.push_back(gather(std::min(left, bucket)));
+      const ParameterCount all = parameters();
+      const double bucket = bucket_parameters(stage_.data_ranks()) / all.total();
+      for (double left = 1; left > 0; left -= bucket) gathered_.push_back(gather(all * std::min(left, bucket)));
     } else {
       for (const ChunkContents& chunk : stage_.chunks) gathered_.push_back(gather(chunk_parameters(chunk)));
     }
@@ -43,13 +45,13 @@ class Replicated : public DataParallelism {
 
   void after_block(const PassBlock& at) override {
     if (at.step.kind == PassKind::forward) return;
-    pending_ += at.block.parameters;
-    if (pending_ >= bucket_parameters(stage_.data_ranks())) reduce(std::exchange(pending_, 0), true);
+    pending_ += at.block.count();
+    if (pending_.total() >= bucket_parameters(stage_.data_ranks())) reduce(std::exchange(pending_, {}), true);
   }
 
   void after_pass(const PassStep& step) override {
     if (step.kind == PassKind::forward) return;
-    if (pending_ > 0) reduce(std::exchange(pending_, 0), true);
+    if (pending_.total() > 0) reduce(std::exchange(pending_, {}), true);
     const std::int64_t k = backward_++;
     if (!overlaps_reduction() || buckets()) return;
     for (std::size_t chunk = 0; chunk < stage_.chunks.size(); ++chunk) {
@@ -71,31 +73,42 @@ class Replicated : public DataParallelism {
 
  private:
   bool sharded_optimizer() const { return in_.plan.zero >= 1; }
-  bool reduces() const { return stage_.data_ranks() > 1; }
+  bool reduces() const {
+    return in_.plan.dense_copies() > 1 || (parameters().expert > 0 && in_.plan.expert_copies() > 1);
+  }
   bool overlaps_reduction() const { return reduces() && in_.plan.overlap_grad_reduce.value(); }
   bool overlaps_gather() const { return reduces() && sharded_optimizer() && in_.plan.overlap_param_gather.value(); }
 
   /// Bucketing is for the first stage's only chunk; other stages and chunks reduce in one piece.
   bool buckets() const { return stage_.chunks.size() == 1 && stage_.stage == 0; }
 
-  double parameters() const { return in_.model.parameters(stage_.stage); }
-  double chunk_parameters(const ChunkContents& chunk) const {
-    double sum = 0;
-    for_each_block(in_.model, chunk, [&](const LocalBlock& block, int count) { sum += block.parameters * count; });
+  ParameterCount parameters() const { return in_.model.count(stage_.stage); }
+  ParameterCount chunk_parameters(const ChunkContents& chunk) const {
+    ParameterCount sum;
+    for_each_block(in_.model, chunk, [&](const LocalBlock& block, int count) { sum += block.count() * count; });
     return sum;
   }
 
-  std::int32_t reduce(double count, bool overlapped) {
+  std::int32_t reduce(ParameterCount count, bool overlapped) {
     const auto kind = sharded_optimizer() ? CollectiveKind::reduce_scatter : CollectiveKind::all_reduce;
-    return stage_.builder.collective(
-        Stream::data, Bucket::dp_comm, {kind, GroupKind::data, Bytes(in_.gradient_bytes * count)},
-        overlapped ? "gradient_reduce_overlapped" : "gradient_reduce", {stage_.builder.last(Stream::compute)});
+    return launch(kind, count * in_.gradient_bytes, overlapped ? "gradient_reduce_overlapped" : "gradient_reduce",
+                  {stage_.builder.last(Stream::compute)});
   }
 
-  std::int32_t gather(double count, const std::vector<std::int32_t>& waits = {}) {
-    return stage_.builder.collective(Stream::data, Bucket::dp_comm,
-                                     {CollectiveKind::all_gather, GroupKind::data, Bytes(in_.parameter_bytes * count)},
-                                     "parameter_gather", waits);
+  std::int32_t gather(ParameterCount count, const std::vector<std::int32_t>& waits = {}) {
+    return launch(CollectiveKind::all_gather, count * in_.parameter_bytes, "parameter_gather", waits);
+  }
+
+  /// Dense parameters and experts lie in buffers of their own, with groups of their own; both take the same stream.
+  std::int32_t launch(CollectiveKind kind, ParameterCount bytes, std::string_view name,
+                      const std::vector<std::int32_t>& waits) {
+    std::int32_t last = -1;
+    for (const auto& [group, size, copies] : {std::tuple(GroupKind::data, bytes.dense, in_.plan.dense_copies()),
+                                              {GroupKind::expert_data, bytes.expert, in_.plan.expert_copies()}}) {
+      if (size <= 0 || copies <= 1) continue;
+      last = stage_.builder.collective(Stream::data, Bucket::dp_comm, {kind, group, Bytes(size)}, name, waits);
+    }
+    return last;
   }
 
   /// Overlapped reductions of a chunk start when every stage has had its last backward of that chunk: after virtual
@@ -121,7 +134,7 @@ class Replicated : public DataParallelism {
   const LoweringInput& in_;
   std::vector<std::int32_t> gathered_;      ///< overlapped parameter gathers, by bucket or chunk
   double position_ = 0;                     ///< parameters of the blocks that have started their first forward
-  double pending_ = 0;                      ///< of the bucket that is filling
+  ParameterCount pending_;                  ///< of the bucket that is filling
   std::vector<std::int64_t> reduce_after_;  ///< per chunk: backward pass after which its reduction starts
   std::int64_t backward_ = 0, backwards_ = 0;
 };

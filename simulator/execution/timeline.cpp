@@ -6,6 +6,7 @@ const char* name_of(Stream stream) {
   switch (stream) {
     case Stream::compute: return "compute";
     case Stream::tensor: return "tensor parallel";
+    case Stream::expert: return "expert parallel";
     case Stream::data: return "data parallel";
     case Stream::send_forward: return "send forward";
     case Stream::send_backward: return "send backward";

@@ -19,13 +19,14 @@ inline constexpr std::size_t bucket_count = 9;
 enum class Stream : std::uint8_t {
   compute,
   tensor,
+  expert,
   data,
   send_forward,
   send_backward,
   receive_forward,
   receive_backward
 };
-inline constexpr std::size_t stream_count = 7;
+inline constexpr std::size_t stream_count = 8;
 const char* name_of(Stream stream);
 const char* name_of(Bucket bucket);
 

@@ -102,6 +102,7 @@ void read_sizes(YamlMap& map, Architecture& model, Defaults& defaults) {
   model.ffn = find_integer(map, "ffn", width_range);
   if (const auto moe = map.find("moe")) model.moe = read_moe(*moe, model.layers, defaults);
   if (const auto mla = map.find("mla")) model.mla = read_mla(*mla);
+  model.predicted_ahead = find_integer(map, "mtp_layers", {0, 16}).value_or(0);
   const std::int64_t dense_layers = model.layers - (model.moe ? model.moe->moe_layers : 0);
   if (!model.ffn && dense_layers > 0) {
     throw map.error(
@@ -118,6 +119,7 @@ void read_composition(YamlMap& map, Architecture& model, Defaults& defaults) {
   model.bias = defaults.boolean(map, "bias", !llama_like);
   model.tied_embeddings = defaults.boolean(map, "tied_embeddings", !llama_like);
   model.attention_window = find_integer(map, "attention_window", tokens_range);
+  model.window_every = find_integer(map, "window_every", {1, layer_range.highest}).value_or(1);
   model.max_positions = find_integer(map, "max_positions", tokens_range).value_or(0);
   if (const auto dropout = map.find("dropout")) model.dropout = dropout->number({0, 1});
   // Rare traits, false wherever nobody speaks of them: not worth a line of the report.
@@ -134,8 +136,8 @@ Architecture read_map(const YamlNode& tree, const std::string& name, Defaults& d
   YamlMap map(value, scenario_vocabulary("model"));
   if (const auto hf = map.find("hf"))
     throw error_at_key(hf->node(), "model.hf: reading Hugging Face configurations is not supported yet");
-  for (const char* key :
-       {"extends", "description", "source", "published_parameters", "published_parameters_tolerance"}) {
+  for (const char* key : {"extends", "description", "source", "published_parameters", "published_active_parameters",
+                          "published_parameters_tolerance"}) {
     map.skip(key);
   }
 

@@ -6,7 +6,9 @@
 
 #include <fmt/format.h>
 
+#include "simulator/cluster/placement.hpp"
 #include "simulator/input/scenario_keys.hpp"
+#include "simulator/parallelism/expert_load.hpp"
 
 namespace stepcast {
 namespace {
@@ -183,10 +185,47 @@ void read_degrees(YamlMap& map, ParallelPlan& plan, Defaults& defaults) {
   plan.expert_tensor_parallel = find_degree(map, "expert_tensor_parallel");
 }
 
+/// Its name or order of dimensions; one that leaves out a dimension that the plan has is refused here, at its line.
+void read_placement(YamlMap& map, ParallelPlan& plan) {
+  const auto value = map.find("placement");
+  if (!value) return;
+  plan.placement = value->text();
+  try {
+    const Placement dense(parse_rank_order(plan.placement),
+                          {plan.tensor_parallel, plan.context_parallel, 1, plan.data_parallel, plan.pipeline_parallel});
+    const Placement experts(parse_rank_order(plan.placement), {1, 1, plan.expert_parallel, 1, 1});
+  } catch (const UserError& error) {
+    throw value->error(map.path() + ".placement: " + error.what());
+  }
+}
+
 void check_experts(YamlMap& map, const ParallelPlan& plan, const Architecture& model) {
   if (plan.expert_parallel == 1 || model.moe) return;
   throw map.require("expert_parallel")
       .error(fmt::format("expert_parallel {} without experts in the model", plan.expert_parallel));
+}
+
+/// balanced | zipf-<exponent> | [tokens of each expert]
+void read_expert_load(YamlMap& map, ParallelPlan& plan, const Architecture& model) {
+  const auto value = map.find("expert_load");
+  if (!value) return;
+  if (!model.moe) throw value->error(fmt::format("{} without experts in the model", value->path()));
+  if (value->is_list()) {
+    double sum = 0;
+    for (const YamlValue& item : value->list()) {
+      plan.expert_histogram.push_back(item.number({0, 1e18}));
+      sum += plan.expert_histogram.back();
+    }
+    if (static_cast<std::int64_t>(plan.expert_histogram.size()) != model.moe->experts || sum <= 0) {
+      throw value->error(fmt::format("{} has {} entries that add up to {}; the model has {} experts", value->path(),
+                                     plan.expert_histogram.size(), sum, model.moe->experts));
+    }
+    return;
+  }
+  plan.expert_load = value->text();
+  if (plan.expert_load != "balanced" && !zipf_exponent(plan.expert_load)) {
+    throw value->must_be("balanced, zipf-<exponent> with an exponent from 0 to 10, or a list of tokens per expert");
+  }
 }
 
 void read_sharding(YamlMap& map, ParallelPlan& plan, Defaults& defaults) {
@@ -210,12 +249,14 @@ ParallelPlan read_plan(const YamlValue& value, const Architecture& model, std::i
   ParallelPlan plan;
   read_degrees(map, plan, defaults);
   read_data_parallel(map, plan, gpus, defaults);
+  read_placement(map, plan);
   read_batch(map, plan, defaults);
   read_schedule(map, plan, defaults);
   read_layer_split(map, plan, model.layers);
   read_sharding(map, plan, defaults);
   read_numerics(map, plan, defaults);
   check_experts(map, plan, model);
+  read_expert_load(map, plan, model);
   map.finish();
   return plan;
 }
@@ -230,6 +271,7 @@ void read_software_flags(YamlMap& map, ParallelPlan& plan) {
   plan.overlap_p2p = find_boolean(map, "overlap_p2p");
   plan.overlap_ep = find_boolean(map, "overlap_ep");
   plan.cuda_graphs = find_boolean(map, "cuda_graphs");
+  plan.dispatcher = find_choice(map, "dispatcher");
 }
 
 }  // namespace stepcast

@@ -30,6 +30,7 @@ Enum enumerator(const YamlValue& value, std::string_view kind, const Names& name
 
 // Readers of parts, below: declared here so that the templates between see them.
 void read(const YamlValue& value, GemmProfile& gemm);
+void read(const YamlValue& value, AttentionProfile::Pass& pass);
 void read(const YamlValue& value, AttentionProfile::Kernel& kernel);
 void read(const YamlValue& value, AttentionProfile& attention);
 void read(const YamlValue& value, MemoryBoundProfile& memory_bound);
@@ -162,14 +163,20 @@ void read(const YamlValue& value, GemmProfile& gemm) {
   map.finish();
 }
 
+void read(const YamlValue& value, AttentionProfile::Pass& pass) {
+  YamlMap map(value);
+  share(map, "fraction", pass.fraction);
+  field(map, "half_length", pass.half_length);
+  field(map, "causal_half_length", pass.causal_half_length);
+  share(map, "head_dim_64_factor", pass.head_dim_64_factor);
+  share(map, "head_dim_256_factor", pass.head_dim_256_factor);
+  map.finish();
+}
+
 void read(const YamlValue& value, AttentionProfile::Kernel& kernel) {
   YamlMap map(value);
-  share(map, "forward_fraction", kernel.forward_fraction);
-  share(map, "backward_fraction", kernel.backward_fraction);
-  field(map, "half_length", kernel.half_length);
-  field(map, "causal_half_length", kernel.causal_half_length);
-  share(map, "head_dim_64_factor", kernel.head_dim_64_factor);
-  share(map, "head_dim_256_factor", kernel.head_dim_256_factor);
+  field(map, "forward", kernel.forward);
+  field(map, "backward", kernel.backward);
   if (map.find("tail_blocks")) field(map, "tail_blocks", kernel.tail_blocks);
   map.finish();
 }
@@ -280,6 +287,8 @@ Gpu read_gpu(const YamlNode& root, const std::string& name) {
   field(map, "hbm_bandwidth", gpu.hbm_bandwidth);
   field(map, "l2", gpu.l2);
   field(map, "power_limit", gpu.power_limit);
+  gpu.sustained_power = gpu.power_limit;
+  if (map.find("sustained_power")) field(map, "sustained_power", gpu.sustained_power);
   field(map, "gemm", gpu.gemm);
   field(map, "attention", gpu.attention);
   field(map, "memory_bound", gpu.memory_bound);
@@ -315,6 +324,9 @@ Fabric read_fabric(const YamlNode& root, const std::string& name) {
   fabric.nics_per_node = static_cast<int>(map.require("nics_per_node").integer(nics_per_node));
   field(map, "nic", fabric.nic);
   field(map, "topology", fabric.topology);
+  if (map.find("leaf_oversubscription")) share(map, "leaf_oversubscription", fabric.leaf_oversubscription);
+  if (map.find("spine_oversubscription")) share(map, "spine_oversubscription", fabric.spine_oversubscription);
+  if (map.find("pod_nodes")) field(map, "pod_nodes", fabric.pod_nodes);
   map.finish();
   return fabric;
 }
@@ -356,6 +368,13 @@ Framework read_framework(const YamlNode& root, const std::string& name) {
   field(map, "host_time_per_layer_forward", framework.host_time_per_layer_forward);
   field(map, "host_time_per_layer_backward", framework.host_time_per_layer_backward);
   field(map, "host_time_per_step", framework.host_time_per_step);
+  field(map, "dispatcher", framework.dispatcher);
+  field(map, "overlap_ep", framework.overlap_ep);
+  field(map, "expert_tensor_follows", framework.expert_tensor_follows);
+  field(map, "fp8_dispatch", framework.fp8_dispatch);
+  field(map, "router_kernels", framework.router_kernels);
+  field(map, "host_time_per_moe_layer_forward", framework.host_time_per_moe_layer_forward);
+  field(map, "host_time_per_moe_layer_backward", framework.host_time_per_moe_layer_backward);
   field(map, "recompute_stops_early", framework.recompute_stops_early);
   field(map, "fp8_saves_inputs", framework.fp8_saves_inputs);
   field(map, "vocab_multiple", framework.vocab_multiple);

@@ -6,6 +6,7 @@
 
 #include "simulator/base/error.hpp"
 #include "simulator/input/input.hpp"
+#include "simulator/parallelism/dispatchers.hpp"
 
 namespace stepcast {
 namespace {
@@ -17,6 +18,12 @@ const std::string none = "none";
 const std::string framework_default = "the framework's";
 
 const std::vector<std::string> reduce_dtypes{"fp32", "bf16", "fp16"};
+
+std::vector<std::string> dispatcher_names() {
+  std::vector<std::string> names;
+  for (const Dispatcher& dispatcher : list_dispatchers()) names.emplace_back(dispatcher.name);
+  return names;
+}
 
 }  // namespace
 
@@ -53,6 +60,7 @@ const std::vector<ScenarioKey>& scenario_keys() {
       {"model", "description", "text", none, "of a preset, for `stepcast list`"},
       {"model", "source", "text", none, "of a preset"},
       {"model", "published_parameters", "number", none, "of a preset, for the tests"},
+      {"model", "published_active_parameters", "number", none, "of a preset with experts: what one token passes"},
       {"model", "published_parameters_tolerance", "fraction", "0.01", "of a preset: how far our count may lie from it"},
       {"model", "hf", "path", none, "a Hugging Face config.json: not supported yet"},
       {"model", "layers", whole, required, ""},
@@ -73,6 +81,8 @@ const std::vector<ScenarioKey>& scenario_keys() {
       {"model", "embedding_norm", flag, "false", "a norm right after the embedding"},
       {"model", "dropout", "0 to 1", framework_default, ""},
       {"model", "attention_window", whole, none, "sliding window in tokens"},
+      {"model", "window_every", whole, "1", "the window is in every n-th layer, the others see all tokens"},
+      {"model", "mtp_layers", whole, "0", "modules that predict further tokens (DeepSeek-V3: 1)"},
       {"model", "moe", "map", none, "mixture of experts"},
       {"model", "mla", "map", none, "latent attention"},
 
@@ -81,7 +91,7 @@ const std::vector<ScenarioKey>& scenario_keys() {
       {"model.moe", "expert_ffn", whole, required, "width of one expert, of one gate when gated"},
       {"model.moe", "shared_experts", whole, "0", "experts that every token visits"},
       {"model.moe", "shared_ffn", whole, "shared_experts x expert_ffn", "their width in all"},
-      {"model.moe", "moe_layers", whole, "layers", "the others are dense"},
+      {"model.moe", "moe_layers", whole, "layers", "every n-th where it divides; else the dense ones come first"},
       {"model.moe", "capacity_factor", "number", "none: dropless", "tokens that an expert takes, of its even share"},
 
       {"model.mla", "q_lora_rank", whole, "none: full rank", ""},
@@ -118,8 +128,11 @@ const std::vector<ScenarioKey>& scenario_keys() {
        {"none", "gpipe", "1f1b", "interleaved-1f1b", "zb-h1", "zb-1p", "zb-2p", "zb-v", "dualpipe"}},
       {"plan", "data_parallel", whole, "what the other degrees leave of the GPUs", "replicas"},
       {"plan", "context_parallel", whole, "1", ""},
+      {"plan", "placement", "megatron | torchtitan | tp-cp-ep-dp-pp in any order", "megatron",
+       "which dimension varies fastest from rank to rank"},
       {"plan", "expert_parallel", whole, "1", ""},
       {"plan", "expert_tensor_parallel", whole, framework_default, ""},
+      {"plan", "expert_load", "zipf-<exponent> | list of tokens per expert", "balanced", "how tokens choose experts"},
       {"plan", "microbatch", whole, "1", "sequences per microbatch and replica"},
       {"plan", "global_batch", whole, required, "sequences per step"},
       {"plan", "sequence_length", whole, required, "tokens"},
@@ -159,6 +172,7 @@ const std::vector<ScenarioKey>& scenario_keys() {
       {"framework", "overlap_p2p", flag, framework_default, "pipeline transfers under compute"},
       {"framework", "overlap_ep", flag, framework_default, "expert all-to-all under compute"},
       {"framework", "cuda_graphs", flag, framework_default, ""},
+      {"framework", "dispatcher", "", framework_default, "of tokens to experts", dispatcher_names()},
 
       {"faults", "gpu", whole, none, "which one, of the whole job, from 0"},
       {"faults", "node", whole, none, "which one, from 0; its GPUs, or with `nic` that one of its NICs"},

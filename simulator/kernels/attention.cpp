@@ -9,9 +9,9 @@ namespace stepcast {
 namespace {
 
 /// Speed by head dimension relative to 128, linear between the measured 64, 128 and 256.
-double head_dim_factor(const AttentionProfile::Kernel& kernel, double d) {
-  const double at64 = kernel.head_dim_64_factor;
-  const double at256 = kernel.head_dim_256_factor;
+double head_dim_factor(const AttentionProfile::Pass& pass, double d) {
+  const double at64 = pass.head_dim_64_factor;
+  const double at256 = pass.head_dim_256_factor;
   if (d <= 128) return at64 + (1 - at64) * (std::max(d, 64.0) - 64) / 64;
   return 1 + (at256 - 1) * (std::min(d, 256.0) - 128) / 128;
 }
@@ -47,8 +47,8 @@ KernelTime attention_time(const AttentionKernel& attention, const Gpu& gpu) {
   const GemmProfile& gemm = gpu.gemm_profile(attention.precision);
 
   const bool masked = attention.causal && attention.skips_masked;
-  const Sourced<double>& half = masked ? kernel.causal_half_length : kernel.half_length;
-  const Sourced<double>& fraction = attention.backward ? kernel.backward_fraction : kernel.forward_fraction;
+  const AttentionProfile::Pass& pass = kernel.pass(attention.backward);
+  const Sourced<double>& half = masked ? pass.causal_half_length : pass.half_length;
   // A window bounds the keys that a row of tiles runs over.
   const double length =
       masked && attention.window > 0 ? std::min(attention.window, attention.key_length) : attention.key_length;
@@ -56,11 +56,11 @@ KernelTime attention_time(const AttentionKernel& attention, const Gpu& gpu) {
   const double d = attention.head_dim_qk;
   const double padding = d / built_head_dim(attention.kernel, d);
 
-  const double rate = gpu.peak_rate(attention.precision).si() * fraction * ramp * head_dim_factor(kernel, d) * padding *
-                      occupancy(attention, masked, kernel, gpu) * gemm.sustained;
+  const double rate = gpu.peak_rate(attention.precision).si() * pass.fraction * ramp * head_dim_factor(pass, d) *
+                      padding * occupancy(attention, masked, kernel, gpu) * gpu.sustained_clock(attention.precision);
   const double compute = attention.flops().si() / rate;
   const double traffic = attention.bytes().si() / (gpu.hbm_bandwidth->si() * gemm.memory_fraction);
-  const Evidence evidence = std::max(evidence_of(fraction.basis), evidence_of(half.basis));
+  const Evidence evidence = std::max(evidence_of(pass.fraction.basis), evidence_of(half.basis));
   const bool memory_bound = traffic > compute;
   return {*gemm.fixed_time + Seconds(std::max(compute, traffic)), memory_bound ? Bound::hbm : Bound::tensor_cores,
           evidence, !memory_bound};

@@ -39,6 +39,7 @@ GemmModel::GemmModel(const Gpu& gpu, Precision precision)
       memory_rate_(hbm_rate_ * profile_.memory_fraction),
       vector_rate_(gpu.peak_rate(Precision::fp32).si() * vector_fraction),
       fixed_(profile_.fixed_time->si()),
+      sustained_(gpu.sustained_clock(precision)),
       evidence_(evidence_of(profile_.peak_fraction.basis)) {
   double largest = 0;
   for (const GemmProfile::Tile& tile : profile_.tiles) largest = std::max(largest, double(tile.rows) * tile.columns);
@@ -66,7 +67,7 @@ GemmModel::Best GemmModel::best(const Launch& launch) const {
       const double floor = (launch.operands + launch.output + partial) / hbm_rate_;
       const double time = std::max(std::max(compute, load) + store, floor);
       if (time < best.time) {
-        const double clocked = std::max(std::max(compute / profile_.sustained, load) + store, floor);
+        const double clocked = std::max(std::max(compute / sustained_, load) + store, floor);
         best = {time, clocked / time, load > compute || store > compute || floor >= time};
       }
       if (exact >= 1 || !launch.splits) break;  // enough tiles: splitting k only adds traffic

@@ -28,10 +28,9 @@ namespace stepcast {
 /// such a width lie beside each other in memory, so that even their first elements are unaligned: batched products of
 /// them do without tensor cores.
 ///
-/// Power: `sustained` is the clock inside a training step relative to the bursts that the other constants were fitted
-/// to, one value a precision, because fp8 and 16-bit formats draw different power. A part with a lower power limit has
-/// the same constants and a lower `sustained` (H100 at 700 W 0.86, at 500 W 0.76). Cube-root scaling with the power
-/// left after idle gives that ratio as well, but no source states its constants; hence it stays a profile value.
+/// Power: the sustained clock is that inside a training step relative to the bursts that the other constants were fitted
+/// to, one value a precision, because fp8 and 16-bit formats draw different power. Of a part with another power limit it
+/// follows from the limit (Gpu::sustained_clock).
 class GemmModel {
  public:
   /// @param gpu  must outlive the model
@@ -69,6 +68,7 @@ class GemmModel {
   double memory_rate_;  ///< bytes per second of operand traffic
   double vector_rate_;  ///< FLOP/s without tensor cores
   double fixed_;
+  double sustained_;
   Evidence evidence_;
 };
 

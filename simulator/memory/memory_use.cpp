@@ -88,19 +88,25 @@ bool shards_master(const ParallelPlan& plan, const Framework& framework) {
 
 MemoryUse stage_memory(const ShardedModel& model, int stage, const ParallelPlan& plan, const Framework& framework,
                        const Gpu& gpu, std::int64_t chunks_in_flight, Bytes boundary) {
-  const double parameters = model.parameters(stage);
-  const double data_ranks = static_cast<double>(plan.data_parallel) * plan.context_parallel;
+  const double data_ranks = static_cast<double>(plan.dense_copies());
   const bool sharded_master = shards_master(plan, framework);
-  const StateBytes states = sharded_master
-                                ? fully_sharded_state_bytes(data_ranks)
-                                : adam_state_bytes(plan.precision, held_bytes(plan, framework), plan.zero, data_ranks);
+  const ParameterCount count = model.count(stage);
   MemoryUse use;
-  use.parameters = Bytes(states.parameters * parameters);
-  use.gradients = Bytes(states.gradients * parameters);
-  use.optimizer = Bytes(states.optimizer * parameters);
+  Bytes step;
+  for (const auto& [parameters, copies] :
+       {std::pair(count.dense, plan.dense_copies()), {count.expert, plan.expert_copies()}}) {
+    const auto shards = static_cast<double>(copies);
+    const StateBytes states = sharded_master
+                                  ? fully_sharded_state_bytes(shards)
+                                  : adam_state_bytes(plan.precision, held_bytes(plan, framework), plan.zero, shards);
+    use.parameters += Bytes(states.parameters * parameters);
+    use.gradients += Bytes(states.gradients * parameters);
+    use.optimizer += Bytes(states.optimizer * parameters);
+    step += Bytes(states.step * parameters);
+  }
   // The step begins when the last activation is gone: whichever is more.
-  use.activations = std::max(activation_bytes(model, model.stages[static_cast<std::size_t>(stage)], chunks_in_flight),
-                             Bytes(states.step * parameters));
+  use.activations =
+      std::max(activation_bytes(model, model.stages[static_cast<std::size_t>(stage)], chunks_in_flight), step);
   const double exchanged = plan.pipeline_parallel > 1 ? 4 : 0;  // sent and received, forward and backward
   use.buffers = boundary * exchanged;
   if (data_ranks > 1) {

@@ -42,6 +42,10 @@ void BlockBuilder::kernel(OpList& ops, std::string_view name, Pass pass, Gemm ge
   push(ops, {.name = name, .pass = pass, .work = gemm});
 }
 
+void BlockBuilder::kernel(OpList& ops, std::string_view name, Pass pass, GroupedGemm gemm) {
+  push(ops, {.name = name, .pass = pass, .work = gemm});
+}
+
 void BlockBuilder::memory(OpList& ops, std::string_view name, Pass pass, double bytes, double kernels) {
   push(ops, {.name = name, .pass = pass, .work = MemoryBound{Bytes(bytes), kernels}});
 }
@@ -78,12 +82,23 @@ void BlockBuilder::quantise(OpList& ops, Pass pass, double tensor_elements, doub
 
 // --- forward ----------------------------------------------------------------------------------------------------
 
+namespace {
+
+double width_or(std::int64_t width, double hidden) { return width > 0 ? static_cast<double>(width) : hidden; }
+
+/// Queries, keys and values of latent attention are put together by a kernel each.
+double rotary_kernels(const RotaryOp& rotary, const Framework& framework) {
+  return (*framework.fused_rotary ? 1 : 4) + (rotary.assembles ? 2 : 0);
+}
+
+}  // namespace
+
 void BlockBuilder::forward(const ModelOp& op, Pass pass, OpList& ops) {
   std::visit([&](const auto& what) { forward(what, op.name, pass, ops); }, op.what);
 }
 
-void BlockBuilder::forward(const NormOp&, std::string_view name, Pass pass, OpList& ops) {
-  memory(ops, name, pass, framework_.norm_forward_bytes * (e_ / 2) * T_sp_ * h_);
+void BlockBuilder::forward(const NormOp& norm, std::string_view name, Pass pass, OpList& ops) {
+  memory(ops, name, pass, framework_.norm_forward_bytes * (e_ / 2) * T_sp_ * width_or(norm.width, h_));
 }
 
 std::vector<double> BlockBuilder::local_outputs(const LinearOp& linear) const {
@@ -100,15 +115,17 @@ std::vector<double> BlockBuilder::local_outputs(const LinearOp& linear) const {
 void BlockBuilder::forward(const LinearOp& linear, std::string_view name, Pass pass, OpList& ops) {
   const double in = static_cast<double>(linear.in);
   const bool column = linear.split == TensorSplit::column;
-  const double k = column ? in : in / t_;
+  const bool row = linear.split == TensorSplit::row;
+  const double k = row ? in / t_ : in;
+  const double tokens = column || row ? T_ : T_sp_;
   if (column && linear.starts_region && s_.sequence_parallel) {
     blocking(ops, "all_gather_input", pass, CollectiveKind::all_gather, e_ * T_ * in, true);
   }
-  quantise(ops, pass, T_ * k, in * static_cast<double>(linear.out) / t_);
+  quantise(ops, pass, tokens * k, in * static_cast<double>(linear.out) / (column || row ? t_ : 1));
   for (double n : local_outputs(linear)) {
-    kernel(ops, name, pass, {.m = T_, .n = n, .k = k, .precision = linear_precision(), .layout = Layout::tn});
+    kernel(ops, name, pass, Gemm{.m = tokens, .n = n, .k = k, .precision = linear_precision(), .layout = Layout::tn});
   }
-  if (!column && linear.ends_region) {
+  if (row && linear.ends_region) {
     const auto kind = s_.sequence_parallel ? CollectiveKind::reduce_scatter : CollectiveKind::all_reduce;
     blocking(ops, s_.sequence_parallel ? "reduce_scatter_output" : "all_reduce_output", pass, kind,
              e_ * T_ * static_cast<double>(linear.out), true);
@@ -116,8 +133,7 @@ void BlockBuilder::forward(const LinearOp& linear, std::string_view name, Pass p
 }
 
 void BlockBuilder::forward(const RotaryOp& rotary, std::string_view name, Pass pass, OpList& ops) {
-  const double width = static_cast<double>((rotary.heads + rotary.kv_heads) * rotary.head_dim) / t_;
-  memory(ops, name, pass, 2 * e_ * T_ * width, *framework_.fused_rotary ? 1 : 4);
+  memory(ops, name, pass, 2 * e_ * T_ * static_cast<double>(rotary.width) / t_, rotary_kernels(rotary, framework_));
 }
 
 namespace {
@@ -134,7 +150,7 @@ AttentionKernel fused_attention(const CoreAttentionOp& attention, const Sharding
           .query_length = s.sequence_length,
           .key_length = s.sequence_length,
           .head_dim_qk = static_cast<double>(attention.head_dim),
-          .head_dim_v = static_cast<double>(attention.head_dim),
+          .head_dim_v = static_cast<double>(attention.head_dim_v),
           .window = static_cast<double>(attention.window),
           .backward = backward,
           .skips_masked = *s.framework->skips_causal_blocks,
@@ -150,8 +166,8 @@ void BlockBuilder::ring_attention(const CoreAttentionOp& attention, std::string_
                                   OpList& ops) {
   const double c = s_.context;
   const double kv_heads = std::max(1.0, static_cast<double>(attention.kv_heads) / t_);
-  const double d = static_cast<double>(attention.head_dim);
-  const double keys_and_values = 2 * e_ * s_.sequences * s_.sequence_length * kv_heads * d;  // of all ranks
+  const double keys_and_values = e_ * s_.sequences * s_.sequence_length * kv_heads *  // of all ranks
+                                 static_cast<double>(attention.head_dim + attention.head_dim_v);
   const int round =
       background(ops, "ring_keys_values", pass, CollectiveKind::all_gather, keys_and_values, GroupKind::context);
   AttentionKernel kernel = fused_attention(attention, s_, backward);
@@ -162,7 +178,7 @@ void BlockBuilder::ring_attention(const CoreAttentionOp& attention, std::string_
   for (int step = 1; step < s_.context; ++step) {
     push(ops, {.name = name, .pass = pass, .work = kernel});
     if (!backward) {  // the partial outputs are rescaled: read the new one, read and write the fp32 sum
-      memory(ops, "attention_merge", pass, (e_ + 8) * T_ * static_cast<double>(attention.heads) * d / t_);
+      memory(ops, "attention_merge", pass, (e_ + 8) * T_ * attention.output_width() / t_);
     }
   }
   int last = round;
@@ -184,19 +200,20 @@ void BlockBuilder::forward(const CoreAttentionOp& attention, std::string_view na
   const double batch = s_.sequences * static_cast<double>(attention.heads) / t_;
   const double s = s_.sequence_length;
   const double d = static_cast<double>(attention.head_dim);
-  kernel(ops, "attention_scores", pass, {.m = s, .n = s, .k = d, .batch = batch, .precision = wide_precision()});
+  const double d_v = static_cast<double>(attention.head_dim_v);
+  kernel(ops, "attention_scores", pass, Gemm{.m = s, .n = s, .k = d, .batch = batch, .precision = wide_precision()});
   const bool fused = *framework_.fused_softmax && !attention.alibi;
   // Fused: one read, one write. Unfused: scale, mask and softmax are kernels of their own (two more reads and writes).
   memory(ops, "attention_softmax", pass, (fused ? 2 : 6) * e_ * scores, fused ? 1 : 3);
   if (attention.dropout > 0) memory(ops, "attention_dropout", pass, (2 * e_ + 1) * scores);
-  kernel(ops, "attention_context", pass, {.m = s, .n = d, .k = s, .batch = batch, .precision = wide_precision()});
+  kernel(ops, "attention_context", pass, Gemm{.m = s, .n = d_v, .k = s, .batch = batch, .precision = wide_precision()});
   // Heads and tokens change places before the projection: [b, a/t, s, d] -> [s, b, a d / t].
-  memory(ops, "attention_transpose", pass, 2 * e_ * T_ * static_cast<double>(attention.heads) * d / t_);
+  memory(ops, "attention_transpose", pass, 2 * e_ * T_ * attention.output_width() / t_);
 }
 
 void BlockBuilder::forward(const ActivationOp& activation, std::string_view name, Pass pass, OpList& ops) {
   const bool gated = activation.kind == Activation::swiglu || activation.kind == Activation::geglu;
-  const double elements = T_ * static_cast<double>(activation.width) / t_;
+  const double elements = rows_of(activation.routing) * width_of(activation);
   const double tensors = gated ? 3 : 2;  // gate and up in, product out; or one in, one out
   const bool fused = *framework_.fused_bias_activation;
   const double extra = fused ? 0 : (activation.bias ? 2 : 0) + (gated ? 2 : 0);  // bias, and the gate's own kernel
@@ -232,11 +249,11 @@ void BlockBuilder::forward(const LmHeadOp& head, std::string_view name, Pass pas
     blocking(ops, "all_gather_input", pass, CollectiveKind::all_gather, e_ * T_ * h_, false);
   }
   kernel(ops, name, pass,
-         {.m = T_,
-          .n = static_cast<double>(head.vocab) / t_,
-          .k = h_,
-          .precision = wide_precision(),
-          .layout = Layout::tn});
+         Gemm{.m = T_,
+              .n = static_cast<double>(head.vocab) / t_,
+              .k = h_,
+              .precision = wide_precision(),
+              .layout = Layout::tn});
 }
 
 namespace {
@@ -278,6 +295,7 @@ void BlockBuilder::recompute_selected(OpList& ops) {
       continue;
     }
     const bool column = linear->split == TensorSplit::column;
+    const bool row = linear->split == TensorSplit::row;
     const double in = static_cast<double>(linear->in);
     if (column && linear->starts_region && s_.sequence_parallel) {
       blocking(ops, "all_gather_input", Pass::recompute, CollectiveKind::all_gather, e_ * T_ * in, true);
@@ -285,37 +303,45 @@ void BlockBuilder::recompute_selected(OpList& ops) {
     for (double n : local_outputs(*linear)) {
       if (++products % 2 != 0) continue;
       kernel(ops, op.name, Pass::recompute,
-             {.m = T_, .n = n, .k = column ? in : in / t_, .precision = linear_precision(), .layout = Layout::tn});
+             Gemm{.m = column || row ? T_ : T_sp_,
+                  .n = n,
+                  .k = row ? in / t_ : in,
+                  .precision = linear_precision(),
+                  .layout = Layout::tn});
     }
   }
 }
 
-void BlockBuilder::backward(const NormOp&, std::string_view name, OpList& ops) {
-  memory(ops, name, Pass::backward_input, framework_.norm_backward_bytes * (e_ / 2) * T_sp_ * h_, 2);
+void BlockBuilder::backward(const NormOp& norm, std::string_view name, OpList& ops) {
+  const double bytes = framework_.norm_backward_bytes * (e_ / 2) * T_sp_ * width_or(norm.width, h_);
+  memory(ops, name, Pass::backward_input, bytes, 2);
 }
 
-/// dW [rows, columns] of a local weight from T tokens, and its accumulation over microbatches.
-void BlockBuilder::weight_gradient(OpList& ops, std::string_view name, double rows, double columns) {
-  const bool fused = *framework_.gradient_accumulation_fusion;
+/// dW [rows, columns] of a local weight, and its accumulation over microbatches.
+void BlockBuilder::weight_gradient(OpList& ops, std::string_view name, double rows, double columns, double tokens) {
   kernel(ops, name, Pass::backward_weight,
-         {.m = rows,
-          .n = columns,
-          .k = T_,
-          .precision = linear_precision(),
-          .layout = Layout::nt,
-          .accumulate_fp32 = fused && s_.gradient == 4});
-  if (!fused && (s_.microbatches > 1 || s_.gradient > e_)) {
-    // main_grad += dW: read dW, read and write the sum.
-    memory(ops, "gradient_accumulate", Pass::backward_weight, (e_ + 2 * s_.gradient) * rows * columns);
-  }
+         Gemm{.m = rows,
+              .n = columns,
+              .k = tokens,
+              .precision = linear_precision(),
+              .layout = Layout::nt,
+              .accumulate_fp32 = *framework_.gradient_accumulation_fusion && s_.gradient == 4});
+  accumulate_weight_gradient(ops, rows * columns);
 }
 
-void BlockBuilder::linear_backward(OpList& ops, std::string_view name, double in, const std::vector<double>& outs,
-                                   TensorSplit split, bool bias, bool starts_region) {
+/// main_grad += dW, where the product did not do it: read dW, read and write the sum.
+void BlockBuilder::accumulate_weight_gradient(OpList& ops, double elements) {
+  if (*framework_.gradient_accumulation_fusion) return;
+  if (s_.microbatches <= 1 && s_.gradient <= e_) return;
+  memory(ops, "gradient_accumulate", Pass::backward_weight, (e_ + 2 * s_.gradient) * elements);
+}
+
+void BlockBuilder::linear_backward(OpList& ops, std::string_view name, const LocalLinear& linear) {
+  const auto& [in, outs, split, bias, starts_region, tokens] = linear;
   const bool column = split == TensorSplit::column;
   double out = 0;
   for (double n : outs) out += n;
-  quantise(ops, Pass::backward_input, T_ * out, 0);
+  quantise(ops, Pass::backward_input, tokens * out, 0);
 
   // Input gradient, with the re-gather of the saved input beside it.
   int gathered = -1;
@@ -325,10 +351,10 @@ void BlockBuilder::linear_backward(OpList& ops, std::string_view name, double in
   }
   for (double n : outs) {
     kernel(ops, name, Pass::backward_input,
-           {.m = T_, .n = in, .k = n, .precision = linear_precision(), .layout = Layout::nn});
+           Gemm{.m = tokens, .n = in, .k = n, .precision = linear_precision(), .layout = Layout::nn});
   }
   if (outs.size() > 1) {  // the partial input gradients of separate GEMMs are summed
-    memory(ops, "gradient_sum", Pass::backward_input, 3 * e_ * T_ * in * static_cast<double>(outs.size() - 1),
+    memory(ops, "gradient_sum", Pass::backward_input, 3 * e_ * tokens * in * static_cast<double>(outs.size() - 1),
            static_cast<double>(outs.size() - 1));
   }
 
@@ -346,27 +372,31 @@ void BlockBuilder::linear_backward(OpList& ops, std::string_view name, double in
   }
 
   if (gathered >= 0) await(gathered);
-  for (double n : outs) weight_gradient(ops, name, in, n);
-  if (bias) memory(ops, "bias_gradient", Pass::backward_weight, e_ * T_ * out);
+  for (double n : outs) weight_gradient(ops, name, in, n, tokens);
+  if (bias) memory(ops, "bias_gradient", Pass::backward_weight, e_ * tokens * out);
   if (reduced >= 0) await(reduced);
 }
 
 void BlockBuilder::backward(const LinearOp& linear, std::string_view name, OpList& ops) {
   const double in = static_cast<double>(linear.in);
   if (linear.split == TensorSplit::column) {
-    linear_backward(ops, name, in, local_outputs(linear), linear.split, linear.bias, linear.starts_region);
+    linear_backward(ops, name, {in, local_outputs(linear), linear.split, linear.bias, linear.starts_region, T_});
+    return;
+  }
+  if (linear.split == TensorSplit::whole) {
+    linear_backward(ops, name, {in, local_outputs(linear), linear.split, linear.bias, false, T_sp_});
     return;
   }
   if (s_.sequence_parallel && linear.ends_region) {
     blocking(ops, "all_gather_output_gradient", Pass::backward_input, CollectiveKind::all_gather,
              e_ * T_ * static_cast<double>(linear.out), true);
   }
-  linear_backward(ops, name, in / t_, local_outputs(linear), linear.split, linear.bias, false);
+  linear_backward(ops, name, {in / t_, local_outputs(linear), linear.split, linear.bias, false, T_});
 }
 
 void BlockBuilder::backward(const RotaryOp& rotary, std::string_view name, OpList& ops) {
-  const double width = static_cast<double>((rotary.heads + rotary.kv_heads) * rotary.head_dim) / t_;
-  memory(ops, name, Pass::backward_input, 2 * e_ * T_ * width, *framework_.fused_rotary ? 1 : 4);
+  memory(ops, name, Pass::backward_input, 2 * e_ * T_ * static_cast<double>(rotary.width) / t_,
+         rotary_kernels(rotary, framework_));
 }
 
 void BlockBuilder::backward(const CoreAttentionOp& attention, std::string_view name, OpList& ops) {
@@ -381,21 +411,22 @@ void BlockBuilder::backward(const CoreAttentionOp& attention, std::string_view n
   const double batch = s_.sequences * static_cast<double>(attention.heads) / t_;
   const double s = s_.sequence_length;
   const double d = static_cast<double>(attention.head_dim);
+  const double d_v = static_cast<double>(attention.head_dim_v);
   const Precision precision = wide_precision();
   const Pass pass = Pass::backward_input;
-  memory(ops, "attention_transpose", pass, 2 * e_ * T_ * static_cast<double>(attention.heads) * d / t_);
-  kernel(ops, "attention_context", pass, {.m = s, .n = s, .k = d, .batch = batch, .precision = precision});  // dP
-  kernel(ops, "attention_context", pass, {.m = s, .n = d, .k = s, .batch = batch, .precision = precision});  // dV
+  memory(ops, "attention_transpose", pass, 2 * e_ * T_ * attention.output_width() / t_);
+  kernel(ops, "attention_context", pass, Gemm{.m = s, .n = s, .k = d_v, .batch = batch, .precision = precision});  // dP
+  kernel(ops, "attention_context", pass, Gemm{.m = s, .n = d_v, .k = s, .batch = batch, .precision = precision});  // dV
   if (attention.dropout > 0) memory(ops, "attention_dropout", pass, (2 * e_ + 1) * scores);
   const bool fused = *framework_.fused_softmax && !attention.alibi;
   memory(ops, "attention_softmax", pass, (fused ? 3 : 7) * e_ * scores, fused ? 1 : 3);
-  kernel(ops, "attention_scores", pass, {.m = s, .n = d, .k = s, .batch = batch, .precision = precision});  // dQ
-  kernel(ops, "attention_scores", pass, {.m = s, .n = d, .k = s, .batch = batch, .precision = precision});  // dK
+  kernel(ops, "attention_scores", pass, Gemm{.m = s, .n = d, .k = s, .batch = batch, .precision = precision});  // dQ
+  kernel(ops, "attention_scores", pass, Gemm{.m = s, .n = d, .k = s, .batch = batch, .precision = precision});  // dK
 }
 
 void BlockBuilder::backward(const ActivationOp& activation, std::string_view name, OpList& ops) {
   const bool gated = activation.kind == Activation::swiglu || activation.kind == Activation::geglu;
-  const double elements = T_ * static_cast<double>(activation.width) / t_;
+  const double elements = rows_of(activation.routing) * width_of(activation);
   const double tensors = gated ? 5 : 3;  // output gradient and inputs in, input gradients out
   const bool fused = *framework_.fused_bias_activation;
   memory(ops, name, Pass::backward_input, (tensors + (fused ? 0 : gated ? 4 : 0)) * e_ * elements, fused ? 1 : 2);
@@ -424,7 +455,7 @@ void BlockBuilder::backward(const EmbeddingOp& embedding, std::string_view name,
 }
 
 void BlockBuilder::backward(const LmHeadOp& head, std::string_view name, OpList& ops) {
-  linear_backward(ops, name, h_, {static_cast<double>(head.vocab) / t_}, TensorSplit::column, false, true);
+  linear_backward(ops, name, {h_, {static_cast<double>(head.vocab) / t_}, TensorSplit::column, false, true, T_});
 }
 
 void BlockBuilder::backward(const CrossEntropyOp& loss, std::string_view name, OpList& ops) {
@@ -443,21 +474,21 @@ struct SavedBytes {
   const Sharding& s;
   double scores = 0;  ///< out: of these, the attention scores, which selective recomputation drops
 
-  double operator()(const NormOp&) const { return e * T_sp * h; }  // its input
   /// Transformer Engine keeps the inputs of its fp8 linears quantised, 1 byte (transformer_engine/pytorch/module).
   bool quantised() const { return s.precision == Precision::fp8 && *s.framework->fp8_saves_inputs; }
+  double operator()(const NormOp& norm) const { return e * T_sp * width_or(norm.width, h); }  // its input
   double operator()(const LinearOp& linear) const {
     const double input = quantised() ? 1 : e;
     if (linear.split == TensorSplit::row) return input * T * static_cast<double>(linear.in) / t;
-    return linear.starts_region ? input * T_sp * static_cast<double>(linear.in) : 0;
+    return linear.starts_region && linear.saves_input ? input * T_sp * static_cast<double>(linear.in) : 0;
   }
   double operator()(const RotaryOp&) const { return 0; }  // rotated in place of q and k
   double operator()(const CoreAttentionOp& attention) {
-    const double qkv = e * T * static_cast<double>((attention.heads + 2 * attention.kv_heads) * attention.head_dim) / t;
+    const double qkv = e * T * (attention.query_width() + attention.key_value_width()) / t;
     if (s.flash_attention) {
       // log-sum-exp, and the output where the projection that follows does not keep it as it is
-      const double output = quantised() ? e * static_cast<double>(attention.head_dim) : 0;
-      return qkv + (4 + output) * T * static_cast<double>(attention.heads) / t;
+      const double output = quantised() ? e * attention.output_width() : 0;
+      return qkv + (4 * static_cast<double>(attention.heads) + output) * T / t;
     }
     const double elements = score_elements(attention, s);
     // softmax output; with dropout its mask and its output as well (5 bytes a score, Korthikanti's "5 a s / h")
@@ -466,8 +497,20 @@ struct SavedBytes {
   }
   double operator()(const ActivationOp& activation) const {
     const bool gated = activation.kind == Activation::swiglu || activation.kind == Activation::geglu;
-    return (gated ? 2 : 1) * e * T * static_cast<double>(activation.width) / t;
+    const bool routed = activation.routing.experts > 0;
+    const double rows = routed ? expert_rows(s, activation.routing) / s.expert.tensor : T / t;
+    return (gated ? 2 : 1) * e * rows * static_cast<double>(activation.width);
   }
+  // The norm's output, which shared experts multiply too; logits and scores in fp32, the choice and the map of rows.
+  double operator()(const RouterOp& router) const {
+    return e * T_sp * h + 13 * T_sp * static_cast<double>(router.routing.experts);
+  }
+  double operator()(const DispatchOp&) const { return 0; }
+  double operator()(const ExpertLinearOp& linear) const {
+    const double in = static_cast<double>(linear.in);
+    return e * expert_rows(s, linear.routing) * (linear.split == TensorSplit::row ? in / s.expert.tensor : in);
+  }
+  double operator()(const CombineOp&) const { return 0; }  // rows are weighted before the second product
   double operator()(const ResidualOp& residual) const { return residual.dropout > 0 ? T_sp * h : 0; }  // mask
   double operator()(const EmbeddingOp& embedding) const {
     return 8 * T + (embedding.dropout > 0 ? T_sp * h : 0) + (embedding.norm ? e * T_sp * h : 0);  // token ids, mask
@@ -481,12 +524,18 @@ struct SavedBytes {
 /// Parameters of one rank, and those of them that every tensor-parallel rank holds whole.
 struct LocalParameters {
   double h, t;
+  const ExpertSharding& expert;
   double replicated = 0;
+  double of_experts = 0;
 
   double whole(double count) { return replicated += count, count; }
-  double operator()(const NormOp& norm) { return whole(norm.kind == NormKind::layernorm ? 2 * h : h); }
+  double operator()(const NormOp& norm) {
+    const double width = width_or(norm.width, h);
+    return whole(norm.kind == NormKind::layernorm ? 2 * width : width);
+  }
   double operator()(const LinearOp& linear) {
     const double in = static_cast<double>(linear.in), out = static_cast<double>(linear.out);
+    if (linear.split == TensorSplit::whole) return whole(in * out + (linear.bias ? out : 0));
     const double bias = !linear.bias ? 0 : linear.split == TensorSplit::column ? out / t : whole(out);
     return in * out / t + bias;
   }
@@ -500,19 +549,33 @@ struct LocalParameters {
   }
   double operator()(const LmHeadOp& head) { return head.tied ? 0 : static_cast<double>(head.vocab) * h / t; }
   double operator()(const CrossEntropyOp&) { return 0; }
+  double operator()(const RouterOp& router) {
+    return whole(static_cast<double>(router.routing.experts) * (h + (router.bias ? 1 : 0)));
+  }
+  double operator()(const DispatchOp&) { return 0; }
+  double operator()(const ExpertLinearOp& linear) {
+    const double in = static_cast<double>(linear.in), out = static_cast<double>(linear.out);
+    const double bias = !linear.bias ? 0 : linear.split == TensorSplit::column ? out / expert.tensor : out;
+    const double count =
+        static_cast<double>(linear.routing.experts) / expert.parallel * (in * out / expert.tensor + bias);
+    of_experts += count;
+    return count;
+  }
+  double operator()(const CombineOp&) { return 0; }
 };
 
 }  // namespace
 
 void BlockBuilder::account_memory(LocalBlock& local) const {
   SavedBytes saved{h_, e_, T_, T_sp_, t_, s_};
-  LocalParameters held{h_, t_};
+  LocalParameters held{h_, t_, s_.expert};
   double bytes = 0;
   for (const ModelOp& op : block_.ops) {
     bytes += std::visit(saved, op.what);
     local.parameters += std::visit(held, op.what);
   }
   local.replicated_parameters = held.replicated;
+  local.expert_parameters = held.of_experts;
   switch (recomputed_ ? s_.recompute : Recompute::none) {
     case Recompute::none: local.saved = Bytes(bytes); break;
     case Recompute::selective:
@@ -529,7 +592,7 @@ void BlockBuilder::account_memory(LocalBlock& local) const {
             if (++products % 2 != 0) kept += e_ * (linear->split == TensorSplit::column ? T_ : T_sp_) * n;
           }
         } else if (const auto* attention = std::get_if<CoreAttentionOp>(&op.what)) {
-          kept += (e_ * static_cast<double>(attention->head_dim) + 4) * T_ * static_cast<double>(attention->heads) / t_;
+          kept += (e_ * attention->output_width() + 4 * static_cast<double>(attention->heads)) * T_ / t_;
         }
       }
       local.saved = Bytes(kept);

@@ -10,6 +10,13 @@
 
 namespace stepcast {
 
+/// Rows that the experts of the busiest rank work on in one microbatch: with a capacity factor every expert's share is
+/// padded to it, so that all ranks have the same.
+double expert_rows(const Sharding& sharding, const Routing& routing);
+
+/// Experts that a rank holds, or shares with its expert-tensor-parallel group.
+double local_experts(const Sharding& sharding, const Routing& routing);
+
 class BlockBuilder {
  public:
   BlockBuilder(const Block& block, double hidden, const Sharding& sharding, bool recomputed);
@@ -27,6 +34,10 @@ class BlockBuilder {
   void forward(const EmbeddingOp&, std::string_view name, Pass pass, OpList& ops);
   void forward(const LmHeadOp&, std::string_view name, Pass pass, OpList& ops);
   void forward(const CrossEntropyOp&, std::string_view name, Pass pass, OpList& ops);
+  void forward(const RouterOp&, std::string_view name, Pass pass, OpList& ops);
+  void forward(const DispatchOp&, std::string_view name, Pass pass, OpList& ops);
+  void forward(const ExpertLinearOp&, std::string_view name, Pass pass, OpList& ops);
+  void forward(const CombineOp&, std::string_view name, Pass pass, OpList& ops);
 
   void backward(const NormOp&, std::string_view name, OpList& ops);
   void backward(const LinearOp&, std::string_view name, OpList& ops);
@@ -37,14 +48,23 @@ class BlockBuilder {
   void backward(const EmbeddingOp&, std::string_view name, OpList& ops);
   void backward(const LmHeadOp&, std::string_view name, OpList& ops);
   void backward(const CrossEntropyOp&, std::string_view name, OpList& ops);
+  void backward(const RouterOp&, std::string_view name, OpList& ops);
+  void backward(const DispatchOp&, std::string_view name, OpList& ops);
+  void backward(const ExpertLinearOp&, std::string_view name, OpList& ops);
+  void backward(const CombineOp&, std::string_view name, OpList& ops);
 
   void recompute_forward(OpList& ops);
   void recompute_selected(OpList& ops);
+  void send_to_experts(const Routing&, double element, Pass pass, OpList& ops);
+  void send_to_tokens(const Routing&, Pass pass, OpList& ops);
+  void exchange_tokens(std::string_view name, const Collective& exchange, Pass pass, OpList& ops);
+  void expert_tensor_collective(const Routing&, std::string_view name, CollectiveKind kind, Pass pass, OpList& ops);
   void ring_attention(const CoreAttentionOp&, std::string_view name, Pass pass, bool backward, OpList& ops);
   void account_memory(LocalBlock& local) const;
 
   // Emission.
   void kernel(OpList& ops, std::string_view name, Pass pass, Gemm gemm);
+  void kernel(OpList& ops, std::string_view name, Pass pass, GroupedGemm gemm);
   void memory(OpList& ops, std::string_view name, Pass pass, double bytes, double kernels = 1);
   /// A collective of the tensor group that the next kernel waits for.
   void blocking(OpList& ops, std::string_view name, Pass pass, CollectiveKind kind, double bytes, bool overlappable);
@@ -55,10 +75,19 @@ class BlockBuilder {
   void push(OpList& ops, LocalOp op);
 
   void quantise(OpList& ops, Pass pass, double tensor_elements, double weight_elements);
-  void weight_gradient(OpList& ops, std::string_view name, double rows, double columns);
-  void linear_backward(OpList& ops, std::string_view name, double in, const std::vector<double>& outs,
-                       TensorSplit split, bool bias, bool starts_region);
+  void weight_gradient(OpList& ops, std::string_view name, double rows, double columns, double tokens);
+  void accumulate_weight_gradient(OpList& ops, double elements);
+  struct LocalLinear {
+    double in;
+    std::vector<double> outs;
+    TensorSplit split;
+    bool bias, starts_region;
+    double tokens;
+  };
+  void linear_backward(OpList& ops, std::string_view name, const LocalLinear& linear);
   std::vector<double> local_outputs(const LinearOp& linear) const;
+  double rows_of(const Routing& routing) const { return routing.experts > 0 ? expert_rows(s_, routing) : T_; }
+  double width_of(const ActivationOp& activation) const;
   Precision linear_precision() const { return s_.precision; }
   Precision wide_precision() const { return s_.precision == Precision::fp8 ? Precision::bf16 : s_.precision; }
 

@@ -70,6 +70,7 @@ ShardedModel shard(const ModelGraph& model, const ParallelPlan& plan, const Shar
       sharded.tied_embeddings = head->tied;
       sharded.embedding_table_parameters =
           static_cast<double>(head->vocab) * static_cast<double>(model.hidden) / sharding.tensor;
+      break;  // later ones predict further tokens with the same weights
     }
   }
   return sharded;

@@ -5,12 +5,23 @@
 #include <string_view>
 #include <vector>
 
+#include "simulator/parallelism/dispatchers.hpp"
 #include "simulator/profiles/framework.hpp"
 #include "simulator/workload/model_graph.hpp"
 #include "simulator/workload/plan.hpp"
 #include "simulator/workload/sharded_model.hpp"
 
 namespace stepcast {
+
+/// How the experts of a layer lie on the ranks of a stage.
+struct ExpertSharding {
+  int parallel = 1;  ///< ranks that hold each expert once
+  int tensor = 1;    ///< ranks that share one expert
+  double load = 1;   ///< rows of the busiest rank over those of the mean one
+  const Dispatcher* dispatcher = nullptr;
+  GroupShape group;    ///< where the `parallel` ranks sit
+  double element = 2;  ///< bytes of an activation as it is sent to an expert
+};
 
 /// What the local shapes of a rank depend on; every choice is made (see resolve() in predict.cpp).
 struct Sharding {
@@ -28,6 +39,7 @@ struct Sharding {
   std::string_view attention_kernel;
   double microbatches = 1;  ///< of one step: what happens once a step is spread over them
   double tp_exposed = 1;    ///< share of a blocking tensor-parallel collective left visible (1: no overlap)
+  ExpertSharding expert;
   const Framework* framework = nullptr;
 
   /// Tokens that a rank stores outside tensor-parallel regions: T / t with sequence parallelism.

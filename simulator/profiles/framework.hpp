@@ -75,6 +75,15 @@ struct Framework {
   Sourced<Seconds> host_time_per_layer_backward;
   Sourced<Seconds> host_time_per_step;  ///< optimizer, logging, data loader, Python between steps, not overlapped
 
+  // Experts.
+  Sourced<std::string> dispatcher;  ///< of tokens to experts, when the run does not say
+  Sourced<bool> overlap_ep;         ///< a microbatch's exchange of tokens runs beside another's kernels, when unsaid
+  Sourced<bool> expert_tensor_follows;  ///< expert_tensor_parallel, when unsaid, is tensor_parallel; else one
+  Sourced<bool> fp8_dispatch;           ///< with fp8 training tokens are sent to their experts in fp8
+  Sourced<double> router_kernels;       ///< small kernels of one forward pass: scores, top-k, loss, maps of rows
+  Sourced<Seconds> host_time_per_moe_layer_forward;  ///< CPU time to launch one layer with experts, its waits included
+  Sourced<Seconds> host_time_per_moe_layer_backward;
+
   // Recompute and padding.
   Sourced<bool> recompute_stops_early;    ///< non-reentrant checkpoint: the block's last GEMM is not run again
   Sourced<bool> fp8_saves_inputs;         ///< the inputs of fp8 linears are kept in fp8 (1 byte), not as they came

@@ -1,5 +1,8 @@
 #include "simulator/profiles/gpu.hpp"
 
+#include <algorithm>
+#include <cmath>
+
 #include "simulator/base/error.hpp"
 
 namespace stepcast {
@@ -17,6 +20,15 @@ FlopsPerSecond Gpu::peak_rate(Precision p) const {
   }
   CHECK(!peak.empty(), "a GPU profile has a peak rate");
   return peak.begin()->second;
+}
+
+double Gpu::sustained_clock(Precision p) const {
+  const double sustained = gemm_profile(p).sustained;
+  if (*power_limit == *sustained_power) return sustained;
+  const double still = sustained_power->si() / 7;
+  const double share = (power_limit->si() - still) / (sustained_power->si() - still);
+  // Far below any limit that a part is sold with, a clock of a tenth is left.
+  return std::min(sustained * std::sqrt(std::max(share, 0.01)), std::max(sustained, 1.0));
 }
 
 const GemmProfile& Gpu::gemm_profile(Precision p) const {

@@ -35,14 +35,20 @@ struct GemmProfile {
 
 /// Speed of fused attention kernels, by generation of kernel ("flash1", "flash2", "flash3", "cudnn").
 struct AttentionProfile {
-  struct Kernel {
-    Sourced<double> forward_fraction;  ///< share of the 16-bit peak: long sequence, head dim 128, no mask, many blocks
-    Sourced<double> backward_fraction;
-    Sourced<double> half_length;         ///< sequence length at which half of that speed is reached, no mask
+  /// Forward and backward are kernels of their own: the backward one starts up over longer sequences and hardly minds a
+  /// small head dimension.
+  struct Pass {
+    Sourced<double> fraction;     ///< share of the 16-bit peak: long sequence, head dim 128, no mask, many blocks
+    Sourced<double> half_length;  ///< sequence length at which half of that speed is reached, no mask
     Sourced<double> causal_half_length;  ///< the same under a causal mask (its tiles near the diagonal waste work)
     Sourced<double> head_dim_64_factor;  ///< speed at head dim 64 relative to 128
     Sourced<double> head_dim_256_factor;
+  };
+  struct Kernel {
+    Pass forward, backward;
     Sourced<double> tail_blocks{0, Basis::assumed, ""};  ///< what a launch's last thread blocks cost, in mean blocks
+
+    const Pass& pass(bool is_backward) const { return is_backward ? backward : forward; }
   };
   std::map<std::string, Kernel> kernels;
 };
@@ -66,6 +72,7 @@ struct Gpu {
   Sourced<BytesPerSecond> hbm_bandwidth;
   Sourced<Bytes> l2;
   Sourced<Watts> power_limit;
+  Sourced<Watts> sustained_power;         ///< the limit at which `sustained` was estimated
   std::map<Precision, GemmProfile> gemm;  ///< bf16 serves fp16 as well
   AttentionProfile attention;
   MemoryBoundProfile memory_bound;
@@ -79,6 +86,16 @@ struct Gpu {
 
   /// The matrix-multiplication constants for `p`: its own, else those of the 16-bit formats.
   const GemmProfile& gemm_profile(Precision p) const;
+
+  /// Clock inside a training step relative to bursts: the profile's `sustained`, at this part's power limit.
+  ///
+  ///   sustained * sqrt((power_limit - static) / (sustained_power - static)), never above a burst
+  ///
+  /// Dynamic power goes with clock * voltage^2. A GPU that is held below its clock by its power limit is on the lower
+  /// part of its voltage curve, where that is about the square of the clock. Static, a seventh of the limit, is what is
+  /// drawn whatever the clock: 100 of the H100's 700 W.
+  /// The ratio of 500 to 700 W so found is 0.82 (H100, torchtitan's runs); of 1,200 to 1,000 W 1.11 (GB200 and B200).
+  double sustained_clock(Precision p) const;
 };
 
 }  // namespace stepcast

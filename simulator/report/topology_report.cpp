@@ -27,8 +27,8 @@ struct LinkKind {
 
 std::map<LinkKind, std::int64_t> link_kinds(const Topology& topology) {
   std::map<LinkKind, std::int64_t> kinds;
-  for (std::size_t i = 0; i < topology.links().size(); i += 2) {
-    const Link& link = topology.links()[i];
+  for (const Link& link : topology.links()) {
+    if (link.from > link.to) continue;
     const Device from = device_at(topology, link.from);
     const Device to = device_at(topology, link.to);
     ++kinds[{std::min(from, to), std::max(from, to), link.bandwidth.si()}];
@@ -42,19 +42,32 @@ std::map<Device, std::int64_t> device_counts(const Topology& topology) {
   return counts;
 }
 
+std::string count(std::int64_t number) { return count_text(static_cast<double>(number)); }
+
 std::string routes_text(const GroupRoutes& routes) {
-  return fmt::format("{} flows, at most {} hops, {} a flow (least at {}), {} links shared by up to {}",
-                     count_text(static_cast<double>(routes.flows)), routes.most_hops, to_text(routes.bandwidth),
-                     routes.busiest, count_text(static_cast<double>(routes.shared_links)), routes.most_shared);
+  std::string text = fmt::format("{} a ring, held back at {}", to_text(routes.ring), routes.busiest);
+  if (routes.network_flows > 0) {
+    text += fmt::format("; through the network {} flows of {} (the slowest {})", count(routes.network_flows),
+                        to_text(routes.mean_network), to_text(routes.slowest_network));
+  }
+  text += fmt::format("; at most {} hops", routes.most_hops);
+  if (routes.shared_links > 0)
+    text += fmt::format("; {} links shared by up to {}", count(routes.shared_links), routes.most_shared);
+  return text;
 }
 
 nlohmann::ordered_json routes_json(const GroupRoutes& routes) {
-  return {{"flows", routes.flows},
+  return {{"groups", routes.groups},
+          {"ring_bytes_per_s", routes.ring.si()},
+          {"slowest_link", routes.busiest},
+          {"flows", routes.flows},
+          {"network_flows", routes.network_flows},
+          {"mean_network_flow_bytes_per_s", routes.mean_network.si()},
+          {"slowest_network_flow_bytes_per_s", routes.slowest_network.si()},
+          {"slowest_inside_flow_bytes_per_s", routes.slowest_inside.si()},
           {"most_hops", routes.most_hops},
           {"shared_links", routes.shared_links},
-          {"most_flows_on_a_link", routes.most_shared},
-          {"bandwidth_bytes_per_s", routes.bandwidth.si()},
-          {"slowest_link", routes.busiest}};
+          {"most_flows_on_a_link", routes.most_shared}};
 }
 
 }  // namespace
@@ -62,13 +75,17 @@ nlohmann::ordered_json routes_json(const GroupRoutes& routes) {
 std::string topology_text(const Topology& topology, const TopologySummary& summary) {
   std::string text = fmt::format("{} ({})\n\n", summary.cluster, topology.name);
   TextTable tiers({{"tier"}, {"how many", Align::right}});
-  for (const auto& [device, count] : device_counts(topology))
-    tiers.add_row({std::string(name_of(device)), count_text(static_cast<double>(count))});
+  for (const auto& [device, number] : device_counts(topology)) {
+    const bool together = device == Device::nic && topology.nics_of_a_vertex > 1;
+    tiers.add_row(
+        {fmt::format("{}{}", name_of(device), together ? fmt::format(" x {}", topology.nics_of_a_vertex) : ""),
+         count(number)});
+  }
   TextTable links({{"links"}, {"how many", Align::right}, {"each, one way", Align::right}, {"together", Align::right}});
-  for (const auto& [kind, count] : link_kinds(topology)) {
-    links.add_row({fmt::format("{} - {}", name_of(kind.below), name_of(kind.above)),
-                   count_text(static_cast<double>(count)), to_text(BytesPerSecond(kind.bandwidth)),
-                   to_text(BytesPerSecond(kind.bandwidth * static_cast<double>(count)))});
+  for (const auto& [kind, number] : link_kinds(topology)) {
+    links.add_row({fmt::format("{} - {}", name_of(kind.below), name_of(kind.above)), count(number),
+                   to_text(BytesPerSecond(kind.bandwidth)),
+                   to_text(BytesPerSecond(kind.bandwidth * static_cast<double>(number)))});
   }
   text += tiers.to_string() + "\n" + links.to_string() + "\n";
   const double half = static_cast<double>(topology.gpus().size() / 2);
@@ -80,10 +97,14 @@ std::string topology_text(const Topology& topology, const TopologySummary& summa
                           : "");
   if (!summary.group) return text;
   const TopologySummary::Group& group = *summary.group;
-  text += fmt::format("\ngroup      {}: {} domains, up to {} members in each\n", group.name, group.shape.domains(),
-                      group.shape.per_domain);
-  text += "alone      " + routes_text(group.alone) + "\n";
-  if (group.together) text += fmt::format("all {:<6} {}\n", group.groups, routes_text(*group.together));
+  text += fmt::format("\ngroup      {}: {} ranks in {} NVLink domains, up to {} in one", group.name, group.ranks,
+                      group.alone.domains, group.alone.most_in_a_domain);
+  if (group.alone.switches > 0) {
+    text += fmt::format("; on {} leaf switches, up to {} on one", group.alone.switches, group.alone.most_on_a_switch);
+  }
+  text += "\nalone      " + routes_text(group.alone) + "\n";
+  if (group.together)
+    text += fmt::format("all {:<6} {}\n", count(group.together->groups), routes_text(*group.together));
   return text;
 }
 
@@ -105,9 +126,11 @@ std::string topology_json(const Topology& topology, const TopologySummary& summa
   if (summary.group) {
     const TopologySummary::Group& group = *summary.group;
     tree["group"] = {{"name", group.name},
-                     {"ranks", group.shape.ranks},
-                     {"domains", group.shape.domains()},
-                     {"groups", group.groups},
+                     {"ranks", group.ranks},
+                     {"domains", group.alone.domains},
+                     {"most_in_a_domain", group.alone.most_in_a_domain},
+                     {"leaf_switches", group.alone.switches},
+                     {"most_on_a_switch", group.alone.most_on_a_switch},
                      {"alone", routes_json(group.alone)},
                      {"together", group.together ? routes_json(*group.together) : nlohmann::ordered_json()}};
   }
@@ -140,8 +163,8 @@ std::string topology_dot(const Topology& topology, const TopologySummary& summar
     // A mesh or torus of GPUs has no tiers.
     if (ranks.size() > 1) text += fmt::format("  {{ rank=same;{} }}\n", members);
   }
-  for (std::size_t i = 0; i < topology.links().size(); i += 2) {
-    const Link& link = topology.links()[i];
+  for (const Link& link : topology.links()) {
+    if (link.from > link.to) continue;
     text += fmt::format("  v{} -- v{} [tooltip=\"{}\"];\n", link.from, link.to, to_text(link.bandwidth));
   }
   return text + "}\n";

@@ -4,7 +4,7 @@
 #include <optional>
 #include <string>
 
-#include "simulator/cluster/topology.hpp"
+#include "simulator/cluster/group_routes.hpp"
 
 namespace stepcast {
 
@@ -15,10 +15,9 @@ struct TopologySummary {
 
   struct Group {
     std::string name;  ///< "tensor_parallel of 8, ranks 1 apart"
-    GroupShape shape;
+    std::int64_t ranks = 0;
     GroupRoutes alone;                    ///< one group on an idle network
-    std::optional<GroupRoutes> together;  ///< all groups of the kind at once; not for large clusters
-    std::int64_t groups = 0;              ///< of that kind
+    std::optional<GroupRoutes> together;  ///< all groups of the kind at once
   };
   std::optional<Group> group;
 };

@@ -20,6 +20,13 @@ struct MixtureOfExperts {
   std::optional<std::int64_t> shared_ffn;  ///< total width of the shared experts
   std::int64_t moe_layers = 0;
   std::optional<double> capacity_factor;  ///< absent: dropless
+
+  /// Whether layer `index` of `layers` is routed. Where the routed ones are every n-th, they are spread so (Llama-4: the
+  /// second of every two); else the dense ones come first (DeepSeek-V3: 3 of 61).
+  bool routes(std::int64_t index, std::int64_t layers) const {
+    if (moe_layers < layers && layers % moe_layers == 0) return (index + 1) % (layers / moe_layers) == 0;
+    return index >= layers - moe_layers;
+  }
 };
 
 /// Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434).
@@ -54,6 +61,8 @@ struct Architecture {
   std::optional<std::int64_t> attention_window;
   std::optional<MixtureOfExperts> moe;
   std::optional<LatentAttention> mla;
+  std::int64_t window_every = 1;     ///< the sliding window is in every n-th layer, the others see all (GPT-OSS: 2)
+  std::int64_t predicted_ahead = 0;  ///< multi-token prediction modules (DeepSeek-V3: 1)
 
   bool gated() const { return activation == Activation::swiglu || activation == Activation::geglu; }
 };

@@ -6,7 +6,10 @@ namespace {
 struct CountParameters {
   double h;
 
-  double operator()(const NormOp& norm) const { return norm.kind == NormKind::layernorm ? 2 * h : h; }
+  double operator()(const NormOp& norm) const {
+    const double width = norm.width > 0 ? static_cast<double>(norm.width) : h;
+    return norm.kind == NormKind::layernorm ? 2 * width : width;
+  }
   double operator()(const LinearOp& linear) const {
     return static_cast<double>(linear.in) * static_cast<double>(linear.out) +
            (linear.bias ? static_cast<double>(linear.out) : 0);
@@ -20,7 +23,29 @@ struct CountParameters {
   }
   double operator()(const LmHeadOp& head) const { return head.tied ? 0 : static_cast<double>(head.vocab) * h; }
   double operator()(const CrossEntropyOp&) const { return 0; }
+  double operator()(const RouterOp& router) const {
+    return static_cast<double>(router.routing.experts) * (h + (router.bias ? 1 : 0));
+  }
+  double operator()(const DispatchOp&) const { return 0; }
+  double operator()(const ExpertLinearOp& linear) const {
+    const double out = static_cast<double>(linear.out);
+    return static_cast<double>(linear.routing.experts) * out * (static_cast<double>(linear.in) + (linear.bias ? 1 : 0));
+  }
+  double operator()(const CombineOp&) const { return 0; }
 };
+
+/// Share of an operator's parameters that one token passes.
+double active_share(const ModelOp& op) {
+  const auto* linear = std::get_if<ExpertLinearOp>(&op.what);
+  if (linear == nullptr) return 1;
+  return static_cast<double>(linear->routing.top_k) / static_cast<double>(linear->routing.experts);
+}
+
+double active_parameters(const Block& block, std::int64_t hidden) {
+  double sum = 0;
+  for (const ModelOp& op : block.ops) sum += parameters(op, hidden) * active_share(op);
+  return sum;
+}
 
 }  // namespace
 
@@ -37,6 +62,14 @@ double parameters(const Block& block, std::int64_t hidden) {
 double parameters(const ModelGraph& model) {
   double sum = parameters(model.embedding, model.hidden) + parameters(model.head, model.hidden);
   for (int kind : model.layer_kinds) sum += parameters(model.kinds[static_cast<std::size_t>(kind)], model.hidden);
+  return sum;
+}
+
+double active_parameters(const ModelGraph& model) {
+  double sum = active_parameters(model.embedding, model.hidden) + active_parameters(model.head, model.hidden);
+  for (int kind : model.layer_kinds) {
+    sum += active_parameters(model.kinds[static_cast<std::size_t>(kind)], model.hidden);
+  }
   return sum;
 }
 

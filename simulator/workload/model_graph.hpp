@@ -2,7 +2,7 @@
 /// A model as a list of blocks of operators, before it is sharded. models/ builds it, parallelism/ shards it.
 ///
 /// Symbols of this folder: s sequence, b microbatch, h hidden, a heads, g key-value heads, d head dim, f FFN width,
-/// V vocabulary, t tensor-parallel ranks.
+/// V vocabulary, t tensor-parallel ranks, E experts, k experts that a token visits.
 
 #include <cstdint>
 #include <string>
@@ -14,11 +14,20 @@
 
 namespace stepcast {
 
-/// How tensor parallelism splits a weight: by outputs (its input is whole) or by inputs (its output is a partial sum).
-enum class TensorSplit { column, row };
+/// How tensor parallelism splits a weight: by outputs (its input is whole), by inputs (its output is a partial sum), or
+/// not at all (each rank holds it whole and runs it on the tokens that it stores).
+enum class TensorSplit { column, row, whole };
+
+/// Which experts tokens go to.
+struct Routing {
+  std::int64_t experts = 0;    ///< E; 0: no routing, every token passes
+  std::int64_t top_k = 0;      ///< experts that a token visits
+  double capacity_factor = 0;  ///< rows of an expert, padded, of its even share; 0: dropless
+};
 
 struct NormOp {
   NormKind kind = NormKind::layernorm;
+  std::int64_t width = 0;  ///< 0: the hidden size
 };
 
 /// y[., out] = x[., in] W + bias. `parts`: widths of the separate GEMMs that unfused frameworks run instead of one.
@@ -29,23 +38,57 @@ struct LinearOp {
   std::vector<std::int64_t> parts;
   bool starts_region = true;  ///< column: gathers its input (false: it shares its predecessor's, parallel block)
   bool ends_region = true;    ///< row: reduces its output (false: summed with its successor's first)
+  bool saves_input = true;    ///< false: an operator before it keeps the same tensor for its own backward pass
 };
 
+/// Positions turned into q and k, in place.
 struct RotaryOp {
-  std::int64_t heads = 0, kv_heads = 0, head_dim = 0;
+  std::int64_t width = 0;  ///< elements of a token that are read and written: (a + g) d
+  bool assembles = false;  ///< latent attention: heads are put together from their rotated and plain parts
 };
 
 struct CoreAttentionOp {
-  std::int64_t heads = 0, kv_heads = 0, head_dim = 0;
-  std::int64_t window = 0;  ///< 0: none
+  std::int64_t heads = 0, kv_heads = 0;
+  std::int64_t head_dim = 0;    ///< of queries and keys
+  std::int64_t head_dim_v = 0;  ///< of values and the output
+  std::int64_t window = 0;      ///< 0: none
   bool alibi = false;
   double dropout = 0;
+
+  double query_width() const { return static_cast<double>(heads * head_dim); }
+  double key_value_width() const { return static_cast<double>(kv_heads * (head_dim + head_dim_v)); }
+  double output_width() const { return static_cast<double>(heads * head_dim_v); }
 };
 
 struct ActivationOp {
   Activation kind = Activation::gelu;
   std::int64_t width = 0;  ///< f
   bool bias = false;
+  Routing routing = {};  ///< of the rows that it runs on
+};
+
+/// Scores of a token for every expert, the best of them, and their weights.
+struct RouterOp {
+  Routing routing;
+  bool bias = false;
+};
+
+/// Copies of tokens to the ranks of their experts.
+struct DispatchOp {
+  Routing routing;
+};
+
+/// One weight an expert: y = x W_e + bias_e of the rows routed to e.
+struct ExpertLinearOp {
+  Routing routing;
+  std::int64_t in = 0, out = 0;
+  bool bias = false;
+  TensorSplit split = TensorSplit::column;  ///< by expert tensor parallelism
+};
+
+/// Results of the experts back to the tokens, summed by their weights.
+struct CombineOp {
+  Routing routing;
 };
 
 /// x = x + dropout(y + bias)
@@ -73,7 +116,7 @@ struct CrossEntropyOp {
 struct ModelOp {
   std::string_view name;  ///< static text
   std::variant<NormOp, LinearOp, RotaryOp, CoreAttentionOp, ActivationOp, ResidualOp, EmbeddingOp, LmHeadOp,
-               CrossEntropyOp>
+               CrossEntropyOp, RouterOp, DispatchOp, ExpertLinearOp, CombineOp>
       what;
 };
 
@@ -94,5 +137,8 @@ struct ModelGraph {
 double parameters(const ModelOp& op, std::int64_t hidden);
 double parameters(const Block& block, std::int64_t hidden);
 double parameters(const ModelGraph& model);
+
+/// Of these, what one token passes: of an expert weight top_k of its E copies. "Active" as model cards count.
+double active_parameters(const ModelGraph& model);
 
 }  // namespace stepcast

@@ -5,6 +5,7 @@
 /// FLOPs.
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 #include <variant>
 #include <vector>
@@ -89,9 +90,25 @@ enum class CollectiveKind : std::uint8_t {
 };
 std::string_view name_of(CollectiveKind kind);
 
-/// Which ranks take part.
-enum class GroupKind : std::uint8_t { tensor, context, data, expert, embedding, world };
-inline constexpr int group_kind_count = 6;
+/// Which ranks take part. Experts have a grid of their own over the ranks of a stage (Megatron's parallel folding):
+/// expert tensor fastest, then expert, then expert data.
+enum class GroupKind : std::uint8_t {
+  tensor,
+  context,
+  data,           ///< copies of the dense parameters: data x context parallel
+  expert,         ///< every expert of a layer once
+  expert_tensor,  ///< shares of the same experts
+  expert_data,    ///< copies of the same experts
+  embedding,
+  world
+};
+inline constexpr int group_kind_count = 8;
+
+/// What one rank sends when tokens go to their experts, by the path that it takes.
+struct ExchangeBytes {
+  Bytes inside;   ///< over the links of its own domain, what it forwards for others included
+  Bytes outside;  ///< through the network
+};
 
 /// @see collectives/: `size` is NCCL's convention of the whole tensor: the buffer of an all_reduce, the gathered
 /// tensor of an all_gather or reduce_scatter.
@@ -100,17 +117,19 @@ struct Collective {
   GroupKind group = GroupKind::tensor;
   Bytes size;
   double exposed_share = 1;  ///< of its time, what kernels that overlap it chunk by chunk leave visible
+  std::optional<ExchangeBytes> exchange = {};  ///< all_to_all of tokens: in place of an even share for every rank
 };
 
-/// Kernels and tensor-parallel collectives of one rank are launched to two queues.
-enum class Lane : std::uint8_t { compute, comm };
+/// Kernels, collectives of tensor and context parallelism, and exchanges of tokens are launched to a queue each.
+enum class Lane : std::uint8_t { compute, comm, expert };
+inline constexpr std::size_t lane_count = 3;
 
 struct LocalOp {
   std::string_view name;  ///< static text: "linear_qkv"
   Pass pass = Pass::forward;
   std::variant<Gemm, AttentionKernel, MemoryBound, Collective, GroupedGemm> work;
   Lane lane = Lane::compute;
-  int after = -1;  ///< index in the same list of an op of the other lane that must have finished
+  int after = -1;  ///< index in the same list of an op of another lane that must have finished
 };
 
 /// Launched in this order; ops of one lane run in order.

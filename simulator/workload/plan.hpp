@@ -25,9 +25,12 @@ struct ParallelPlan {
   int data_parallel = 1;
   int context_parallel = 1;
   int expert_parallel = 1;
+  std::string placement = "megatron";  ///< order of the dimensions over the ranks: parse_rank_order()
   std::optional<int> expert_tensor_parallel;
-  std::int64_t microbatch = 1;    ///< sequences per microbatch per replica
-  std::int64_t global_batch = 1;  ///< sequences per step
+  std::string expert_load = "balanced";  ///< balanced | zipf-<exponent>: how often tokens choose each expert
+  std::vector<double> expert_histogram;  ///< tokens of each expert, measured; in place of expert_load when not empty
+  std::int64_t microbatch = 1;           ///< sequences per microbatch per replica
+  std::int64_t global_batch = 1;         ///< sequences per step
   std::int64_t sequence_length = 0;
   int zero = 0;
   std::optional<int> shard_group;
@@ -50,11 +53,18 @@ struct ParallelPlan {
   std::optional<bool> overlap_p2p;
   std::optional<bool> overlap_ep;
   std::optional<bool> cuda_graphs;
+  std::optional<std::string> dispatcher;  ///< of tokens to experts: a name in the dispatchers' table
 
   /// Microbatches of one replica in one step.
   std::int64_t microbatches() const { return global_batch / (microbatch * data_parallel); }
   std::int64_t gpus() const {
     return std::int64_t{tensor_parallel} * context_parallel * pipeline_parallel * data_parallel;
+  }
+  std::int64_t gpus_per_stage() const { return gpus() / pipeline_parallel; }
+  /// GPUs that hold copies of the same dense parameters, and of the same experts: what shards are cut from.
+  std::int64_t dense_copies() const { return std::int64_t{data_parallel} * context_parallel; }
+  std::int64_t expert_copies() const {
+    return gpus_per_stage() / (std::int64_t{expert_parallel} * expert_tensor_parallel.value_or(1));
   }
 };
 

@@ -1,6 +1,17 @@
 #include "simulator/workload/sharded_model.hpp"
 
 namespace stepcast {
+namespace {
+
+double sum_of(const ShardedModel& model, int stage, double LocalBlock::*field) {
+  double sum = 0;
+  for (const ChunkContents& chunk : model.stages[static_cast<std::size_t>(stage)]) {
+    for_each_block(model, chunk, [&](const LocalBlock& block, int count) { sum += block.*field * count; });
+  }
+  return sum;
+}
+
+}  // namespace
 
 double ShardedModel::parameters(int stage) const {
   double sum = 0;
@@ -13,12 +24,12 @@ double ShardedModel::parameters(int stage) const {
 }
 
 double ShardedModel::replicated_parameters(int stage) const {
-  double sum = 0;
-  for (const ChunkContents& chunk : stages[static_cast<std::size_t>(stage)]) {
-    for_each_block(*this, chunk,
-                   [&](const LocalBlock& block, int count) { sum += block.replicated_parameters * count; });
-  }
-  return sum;
+  return sum_of(*this, stage, &LocalBlock::replicated_parameters);
+}
+
+ParameterCount ShardedModel::count(int stage) const {
+  const double experts = sum_of(*this, stage, &LocalBlock::expert_parameters);
+  return {parameters(stage) - experts, experts};
 }
 
 }  // namespace stepcast

@@ -9,14 +9,32 @@
 
 namespace stepcast {
 
+/// Weights by the ranks that hold copies of them: experts have data-parallel groups of their own.
+struct ParameterCount {
+  double dense = 0, expert = 0;
+
+  double total() const { return dense + expert; }
+  ParameterCount& operator+=(ParameterCount other) {
+    dense += other.dense;
+    expert += other.expert;
+    return *this;
+  }
+  friend ParameterCount operator*(ParameterCount count, double factor) {
+    return {count.dense * factor, count.expert * factor};
+  }
+};
+
 /// One block (a layer, the embedding, the head) on one rank, one microbatch.
 struct LocalBlock {
   OpList forward;
   OpList backward;                   ///< with what recomputation runs again in front
   double parameters = 0;             ///< on this rank
   double replicated_parameters = 0;  ///< of these, whole on every tensor-parallel rank
+  double expert_parameters = 0;      ///< of these, weights of experts
   Bytes saved;                       ///< activations kept from the forward to the backward pass
   Bytes working;                     ///< alive only while this block itself runs backward: recomputed activations
+
+  ParameterCount count() const { return {parameters - expert_parameters, expert_parameters}; }
 };
 
 /// What a pipeline rank runs between two exchanges with its neighbours.
@@ -42,6 +60,7 @@ struct ShardedModel {
 
   double parameters(int stage) const;
   double replicated_parameters(int stage) const;
+  ParameterCount count(int stage) const;
 };
 
 /// Visits the blocks of a chunk in forward order: f(block, how many).

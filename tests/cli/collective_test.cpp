@@ -127,10 +127,17 @@ TEST(TopologyCommand, PrintsTiersAndWhatAGroupGets) {
               HasSubstr("dgx-h100-superpod: 16 nodes of dgx-h100, 128 GPUs, ndr400x8 (nvswitch, rail-optimised)"));
   EXPECT_THAT(text, HasSubstr("leaf - spine"));
   EXPECT_THAT(text, HasSubstr("bisection  3.20 TB/s"));  // 64 GPUs x 50 GB/s
-  EXPECT_THAT(text, HasSubstr("at most 6 hops, 50.0 GB/s a flow"));
+  EXPECT_THAT(text, HasSubstr("50.0 GB/s a ring, held back at pcie-nic"));
   const json tree = json::parse(result("topology gb200-nvl72-576 --ranks 0-71 --format json"));
   EXPECT_EQ(tree["tiers"]["gpu"], 576);
   EXPECT_EQ(tree["group"]["alone"]["most_hops"], 2);
+  // Llama 3's order has pipelines inside: stages are next-door nodes, and no flow of theirs sees the 1:7 above the pods.
+  const std::string llama =
+      "topology meta-24k-roce --nodes 768 --group pipeline_parallel --degrees tp=8,pp=16 --format json";
+  const auto slowest = [](const std::string& output) {
+    return json::parse(output)["group"]["together"]["slowest_network_flow_bytes_per_s"].get<double>();
+  };
+  EXPECT_GT(slowest(result(llama + " --order tp-cp-pp-dp")), 2 * slowest(result(llama)));
   EXPECT_THAT(result("topology dgx-h100-superpod --nodes 2 --format dot"), testing::StartsWith("graph topology {"));
 }
 
@@ -178,7 +185,13 @@ INSTANTIATE_TEST_SUITE_P(
         BadCommand{"ring_of_pairs",
                    "collective all_to_all --topology ring --ranks 8 --bandwidth '1 GB/s' --latency '1 us'", "switch"},
         BadCommand{"ten_million_nodes", "topology selene --nodes 10000000", "fit in memory"},
-        BadCommand{"group_size", "topology selene --nodes 4 --group tensor_parallel", "--size"},
+        BadCommand{"size_without_group", "topology selene --nodes 4 --size 8", "name one"},
+        BadCommand{"group_name", "topology selene --nodes 4 --group tensor", "did you mean"},
+        BadCommand{"degree_name", "topology selene --nodes 4 --group data_parallel --degrees pt=8", "unknown degree"},
+        BadCommand{"degrees", "topology selene --nodes 4 --group data_parallel --degrees tp=8,pp=3", "do not divide"},
+        BadCommand{"degrees_zero", "topology selene --nodes 4 --group data_parallel --degrees tp=0", "from 1 to 32"},
+        BadCommand{"order", "topology selene --nodes 4 --group data_parallel --degrees tp=8,pp=2 --order tp-dp",
+                   "leaves out pp"},
         BadCommand{"group_that_does_not_divide", "topology selene --nodes 4 --group tensor_parallel --size 5",
                    "divide"},
         BadCommand{"no_drawing", "topology selene --format dot", "ask for fewer nodes"}),

@@ -36,9 +36,10 @@ inline Gpu ideal_gpu() {
   gemm.nn_factor = gemm.nt_factor = gemm.sustained = given(1.0);
   gpu.gemm[Precision::bf16] = gemm;
   AttentionProfile::Kernel kernel;
-  kernel.forward_fraction = kernel.backward_fraction = given(1.0);
-  kernel.half_length = kernel.causal_half_length = given(0.0);
-  kernel.head_dim_64_factor = kernel.head_dim_256_factor = given(1.0);
+  for (AttentionProfile::Pass* pass : {&kernel.forward, &kernel.backward}) {
+    pass->fraction = pass->head_dim_64_factor = pass->head_dim_256_factor = given(1.0);
+    pass->half_length = pass->causal_half_length = given(0.0);
+  }
   gpu.attention.kernels["flash2"] = kernel;
   gpu.memory_bound.bandwidth_fraction = given(1.0);
   gpu.memory_bound.ramp_time = gpu.memory_bound.floor_time = given(Seconds(0));
@@ -98,6 +99,10 @@ inline Framework ideal_framework() {
   f.p2p_sync = given(Seconds(0));
   f.launch_mode = given(LaunchMode::eager);
   f.host_time_per_layer_forward = f.host_time_per_layer_backward = f.host_time_per_step = given(Seconds(0));
+  f.dispatcher = given(std::string("alltoall"));
+  f.overlap_ep = f.expert_tensor_follows = f.fp8_dispatch = given(false);
+  f.router_kernels = given(1.0);
+  f.host_time_per_moe_layer_forward = f.host_time_per_moe_layer_backward = given(Seconds(0));
   f.recompute_stops_early = given(false);
   f.vocab_multiple = given(1);
   f.vocab_multiple_times_tp = given(false);

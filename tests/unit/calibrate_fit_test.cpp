@@ -153,9 +153,10 @@ TEST(CalibrateFit, AThinSurfaceStaysNearZero) {
 TEST(CalibrateFit, Attention) {
   Gpu truth = made_up();
   AttentionProfile::Kernel& kernel = truth.attention.kernels.at("flash2");
-  kernel.forward_fraction.value = 0.6;
-  kernel.backward_fraction.value = 0.5;
-  kernel.causal_half_length.value = 500;
+  kernel.forward.fraction.value = 0.6;
+  kernel.backward.fraction.value = 0.5;
+  kernel.forward.causal_half_length.value = 300;
+  kernel.backward.causal_half_length.value = 700;
   std::vector<Measurement> measurements;
   Gpu base = load_gpu(base_name);
   base.gemm = truth.gemm;
@@ -174,9 +175,10 @@ TEST(CalibrateFit, Attention) {
           measurements.push_back(measured(p, attention_time(a, truth).time.si()));
         }
   const Fit fit = fit_gpu(measurements, base, {});
-  EXPECT_NEAR(value_of(fit, "attention.kernels.flash2.forward_fraction"), 0.6, 0.02);
-  EXPECT_NEAR(value_of(fit, "attention.kernels.flash2.backward_fraction"), 0.5, 0.02);
-  EXPECT_NEAR(value_of(fit, "attention.kernels.flash2.causal_half_length"), 500, 40);
+  EXPECT_NEAR(value_of(fit, "attention.kernels.flash2.forward.fraction"), 0.6, 0.02);
+  EXPECT_NEAR(value_of(fit, "attention.kernels.flash2.backward.fraction"), 0.5, 0.02);
+  EXPECT_NEAR(value_of(fit, "attention.kernels.flash2.forward.causal_half_length"), 300, 40);
+  EXPECT_NEAR(value_of(fit, "attention.kernels.flash2.backward.causal_half_length"), 700, 70);
   EXPECT_LT(row_of(fit, "attention flash2 backward", "all above 10 GFLOP").formula.mean, 0.02);
 }
 

@@ -296,16 +296,5 @@ TEST(Ranks, RefuseWhatIsNoList) {
   EXPECT_EQ(parse_ranks("0-99999999", 100'000'000).size(), 1u);  // costs its text, not its ranks
 }
 
-TEST(RankOrder, GivesStrides) {
-  const std::int64_t degrees[rank_dimensions] = {8, 2, 1, 4, 16};  // tp cp ep dp pp
-  const RankOrder megatron = parse_rank_order("megatron");
-  EXPECT_EQ(megatron.stride(RankDimension::tensor, degrees), 1);
-  EXPECT_EQ(megatron.stride(RankDimension::data, degrees), 16);
-  EXPECT_EQ(megatron.stride(RankDimension::pipeline, degrees), 64);
-  EXPECT_EQ(parse_rank_order("tp-cp-pp-dp").stride(RankDimension::data, degrees), 256);  // Llama 3: pipelines inside
-  EXPECT_THROW(parse_rank_order("tp-tp"), UserError);
-  EXPECT_THROW(parse_rank_order("tp-xp"), UserError);
-}
-
 }  // namespace
 }  // namespace stepcast

@@ -59,12 +59,18 @@ gemm:
 attention:
   kernels:
     flash2:
-      forward_fraction: {value: 0.67, basis: fitted, source: "fit"}
-      backward_fraction: {value: 0.58, basis: fitted, source: "fit"}
-      half_length: {value: 110, basis: fitted, source: "fit"}
-      causal_half_length: {value: 345, basis: fitted, source: "fit"}
-      head_dim_64_factor: {value: 0.88, basis: fitted, source: "fit"}
-      head_dim_256_factor: {value: 0.9, basis: fitted, source: "fit"}
+      forward:
+        fraction: {value: 0.67, basis: fitted, source: "fit"}
+        half_length: {value: 110, basis: fitted, source: "fit"}
+        causal_half_length: {value: 345, basis: fitted, source: "fit"}
+        head_dim_64_factor: {value: 0.88, basis: fitted, source: "fit"}
+        head_dim_256_factor: {value: 0.9, basis: fitted, source: "fit"}
+      backward:
+        fraction: {value: 0.58, basis: fitted, source: "fit"}
+        half_length: {value: 110, basis: fitted, source: "fit"}
+        causal_half_length: {value: 345, basis: fitted, source: "fit"}
+        head_dim_64_factor: {value: 0.88, basis: fitted, source: "fit"}
+        head_dim_256_factor: {value: 0.9, basis: fitted, source: "fit"}
 memory_bound:
   bandwidth_fraction: {value: 0.85, basis: measured, source: "test"}
   ramp_time: {value: 2 us, basis: measured, source: "test"}
@@ -233,7 +239,7 @@ TEST_F(Scenarios, ProfilesCarryTheirSources) {
   EXPECT_EQ(gpu.memory.source, "sheet");
   EXPECT_EQ(gpu.peak.at(Precision::bf16).value, 312.0_TFLOPS);
   EXPECT_EQ(gpu.gemm.at(Precision::bf16).tiles.size(), 2u);
-  EXPECT_EQ(gpu.attention.kernels.at("flash2").causal_half_length.value, 345);
+  EXPECT_EQ(gpu.attention.kernels.at("flash2").forward.causal_half_length.value, 345);
   EXPECT_EQ(gpu.sms.value, 108);
 }
 
@@ -442,8 +448,18 @@ INSTANTIATE_TEST_SUITE_P(
                 "s.yaml:3:1: plan is missing\n    plan:\n    ^ near here"},
         Refusal{"plan_is_text", "model: gpt-1.3b\ncluster: big\nplan: all of it\n",
                 "s.yaml:3:7: plan must be a map of keys, not 'all of it'\n    plan: all of it\n          ^ near here"},
-        Refusal{"faults", std::string(scenario) + "faults: {slow: 1}\n",
-                "s.yaml:10:1: faults is not modelled yet\n    faults: {slow: 1}\n    ^ near here"},
+        Refusal{"fault_of_no_node", std::string(scenario) + "faults:\n  - {node: 2, speed: 0.9}\n",
+                "s.yaml:11:12: faults[0].node: there is no number 2 of its 2 nodes, which count from 0\n"
+                "      - {node: 2, speed: 0.9}\n               ^ near here"},
+        Refusal{"fault_of_no_nic", std::string(scenario) + "faults:\n  - {node: 1, nic: 8, failed: true}\n",
+                "s.yaml:11:20: faults[0].nic: there is no number 8 of its 8 NICs of a node, which count from 0\n"
+                "      - {node: 1, nic: 8, failed: true}\n                       ^ near here"},
+        Refusal{"fault_that_says_nothing", std::string(scenario) + "faults:\n  - {gpu: 15}\n",
+                "s.yaml:11:5: faults[0]: a fault has a `speed`, or is `failed: true`\n"
+                "      - {gpu: 15}\n        ^ near here"},
+        Refusal{"faults_of_no_list", std::string(scenario) + "faults: {slow: 1}\n",
+                "s.yaml:10:9: faults must be a list of faults, as in [{node: 3, speed: 0.9}], not a map\n"
+                "    faults: {slow: 1}\n            ^ near here"},
         Refusal{"convention", std::string(scenario) + "flops_convention: plam\n",
                 "s.yaml:10:19: unknown flops convention 'plam', did you mean 'palm'? (one of: megatron-full-recompute, "
                 "megatron-full-attention, megatron-causal, full-attention, causal-half, hfu-full, 6nd, palm, unknown)\n"
@@ -558,16 +574,22 @@ INSTANTIATE_TEST_SUITE_P(
 INSTANTIATE_TEST_SUITE_P(
     Plans, RefusedScenarios,
     testing::Values(
-        Refusal{
-            "misspelt_before_missing", replaced(scenario, "sequence_length", "sequence_lenght"),
-            "s.yaml:9:3: unknown plan key 'sequence_lenght', did you mean 'sequence_length'? (one of: "
-            "tensor_parallel, sequence_parallel, pipeline_parallel, virtual_stages, layer_split, schedule, "
-            "data_parallel, context_parallel, expert_parallel, expert_tensor_parallel, microbatch, global_batch and "
-            "9 more)\n"
-            "    sequence_lenght: 2048\n"
-            "    ^ near here"},
+        Refusal{"misspelt_before_missing", replaced(scenario, "sequence_length", "sequence_lenght"),
+                "s.yaml:9:3: unknown plan key 'sequence_lenght', did you mean 'sequence_length'? (one of: "
+                "tensor_parallel, sequence_parallel, pipeline_parallel, virtual_stages, layer_split, schedule, "
+                "data_parallel, context_parallel, placement, expert_parallel, expert_tensor_parallel, microbatch and "
+                "10 more)\n"
+                "    sequence_lenght: 2048\n"
+                "    ^ near here"},
         Refusal{"duplicate", std::string(scenario) + "  microbatch: 3\n",
                 "s.yaml:10:3: 'microbatch' is given twice (first in line 7)\n    microbatch: 3\n    ^ near here"},
+        Refusal{
+            "placement", std::string(scenario) + "  placement: tp-dp-xp\n",
+            "s.yaml:10:14: plan.placement: unknown dimension of a rank order 'xp', did you mean 'tp'? (one of: tp, cp, "
+            "ep, dp, pp)\n    placement: tp-dp-xp\n               ^ near here"},
+        Refusal{"placement_without_stages", std::string(scenario) + "  placement: tp-dp\n",
+                "s.yaml:10:14: plan.placement: the rank order leaves out pp, whose degree is 4\n"
+                "    placement: tp-dp\n               ^ near here"},
         Refusal{"degree_of_zero", replaced(scenario, "tensor_parallel: 2", "tensor_parallel: 0"),
                 "s.yaml:5:20: plan.tensor_parallel must be a whole number from 1 to 10,000,000, not '0'\n"
                 "    tensor_parallel: 0\n"

@@ -1,3 +1,4 @@
+#include "simulator/base/error.hpp"
 #include "simulator/cluster/fabrics/fabrics.hpp"
 
 namespace stepcast {
@@ -10,7 +11,7 @@ constexpr double cube_links = 6;
 
 }  // namespace
 
-void nvlink_mesh(Topology& topology, const NodeVertices& node, const Cluster& cluster) {
+void nvlink_mesh(Topology& topology, NodeVertices& node, const Cluster& cluster) {
   const LinkTier& tier = cluster.node.intra;
   if (node.gpus.size() == 8 && cluster.node.interconnect == "nvlink-mesh") {
     for (const auto& [a, b, links] : cube_mesh)
@@ -22,6 +23,17 @@ void nvlink_mesh(Topology& topology, const NodeVertices& node, const Cluster& cl
     for (std::size_t b = a + 1; b < node.gpus.size(); ++b)
       topology.connect(node.gpus[a], node.gpus[b], *tier.bandwidth / others, tier.latency);
   }
+}
+
+void mesh_path(const Topology& topology, VertexIndex from, VertexIndex to, std::uint64_t turn, Path& path) {
+  if (topology.between(from, to) == nullptr) {
+    Path middle;
+    for (const VertexIndex other : topology.neighbours(from, Device::gpu))
+      if (topology.between(other, to) != nullptr) middle.push_back(other);
+    CHECK(!middle.empty(), "a mesh has no GPUs that are three apart");
+    path.push_back(middle[turn % middle.size()]);
+  }
+  path.push_back(to);
 }
 
 }  // namespace stepcast

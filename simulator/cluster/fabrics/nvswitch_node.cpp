@@ -2,12 +2,18 @@
 
 namespace stepcast {
 
-void nvswitch_node(Topology& topology, const NodeVertices& node, const Cluster& cluster) {
+void nvswitch_node(Topology& topology, NodeVertices& node, const Cluster& cluster) {
   if (node.gpus.size() < 2) return;
-  const std::int32_t plane = topology.add(Device::nvswitch, topology.vertices()[node.gpus.front()].place);
-  for (const std::int32_t gpu : node.gpus) {
-    topology.connect(gpu, plane, cluster.node.intra.bandwidth, cluster.node.intra.latency.value / 2.0);
+  const VertexIndex plane = topology.add(Device::nvswitch, topology.vertex(node.gpus.front()).place);
+  for (const VertexIndex gpu : node.gpus)
+    topology.connect(gpu, plane, cluster.node.intra.bandwidth, *cluster.node.intra.latency / 2.0);
+}
+
+void nvswitch_path(const Topology& topology, VertexIndex from, VertexIndex to, std::uint64_t, Path& path) {
+  for (const Link& link : topology.leaving(from)) {
+    if (topology.vertex(link.to).device == Device::nvswitch) path.push_back(link.to);
   }
+  path.push_back(to);
 }
 
 }  // namespace stepcast

@@ -4,18 +4,31 @@
 
 namespace stepcast {
 
-// The switches that every node has between GPUs and NICs are in topology.cpp; here the GPUs have no other way.
-void pcie_tree(Topology& topology, const NodeVertices& node, const Cluster& cluster) {
+void pcie_tree(Topology& topology, NodeVertices& node, const Cluster& cluster) {
   if (node.gpus.size() < 2) return;
-  const std::int64_t first = topology.vertices()[node.gpus.front()].place;
-  const std::int32_t host = topology.add(Device::pcie_switch, first);
+  const std::int64_t first = topology.vertex(node.gpus.front()).place;
+  const LinkTier& tier = cluster.node.intra;
+  const Seconds latency = *tier.latency / 4.0;  // gpu, bridge, root, bridge, gpu
+  node.root = topology.add(Device::pcie_switch, first);
   constexpr std::size_t pair = 2;
   for (std::size_t i = 0; i < node.gpus.size(); i += pair) {
-    const std::int32_t bridge = topology.add(Device::pcie_switch, first + static_cast<std::int64_t>(i));
+    node.bridges.push_back(topology.add(Device::pcie_switch, first + static_cast<std::int64_t>(i)));
     for (std::size_t j = i; j < std::min(i + pair, node.gpus.size()); ++j)
-      topology.connect(node.gpus[j], bridge, cluster.node.intra.bandwidth, cluster.node.intra.latency.value / 4.0);
-    topology.connect(bridge, host, cluster.node.intra.bandwidth, cluster.node.intra.latency.value / 4.0);
+      topology.connect(node.gpus[j], node.bridges.back(), tier.bandwidth, latency);
+    topology.connect(node.bridges.back(), node.root, tier.bandwidth, latency);
   }
+}
+
+void pcie_path(const Topology& topology, VertexIndex from, VertexIndex to, std::uint64_t, Path& path) {
+  const VertexIndex up = topology.neighbours(from, Device::pcie_switch).front();
+  const VertexIndex down = topology.neighbours(to, Device::pcie_switch).front();
+  path.push_back(up);
+  if (up != down) {
+    for (const VertexIndex root : topology.neighbours(up, Device::pcie_switch))
+      if (topology.between(root, down) != nullptr) path.push_back(root);
+    path.push_back(down);
+  }
+  path.push_back(to);
 }
 
 }  // namespace stepcast

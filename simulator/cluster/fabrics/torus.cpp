@@ -15,8 +15,8 @@ std::size_t side(std::size_t n, int k) {
 
 }  // namespace
 
-void torus(Topology& topology, const Nodes& nodes, const Cluster& cluster, const TopologyOptions&) {
-  std::vector<std::int32_t> chips;
+PathFinder torus(Topology& topology, const Nodes& nodes, const Cluster& cluster) {
+  Path chips;
   for (const NodeVertices& node : nodes) chips.insert(chips.end(), node.gpus.begin(), node.gpus.end());
   constexpr std::size_t largest_plane = 256;  // a TPU v5e pod is 16 x 16
   const int dimensions = chips.size() <= largest_plane ? 2 : 3;
@@ -38,6 +38,24 @@ void torus(Topology& topology, const Nodes& nodes, const Cluster& cluster, const
     }
     stride *= length;
   }
+  const VertexIndex first = chips.front();
+  return [sides, first](const Topology&, VertexIndex from, VertexIndex to, std::uint64_t, Path& path) {
+    auto at = static_cast<std::size_t>(from - first);
+    const auto end = static_cast<std::size_t>(to - first);
+    std::size_t unit = 1;
+    for (const std::size_t length : sides) {
+      // The shorter way round.
+      const std::size_t target = end / unit % length;
+      for (std::size_t place = at / unit % length; place != target;) {
+        const bool forward = (target + length - place) % length <= length / 2;
+        const std::size_t next = (forward ? place + 1 : place + length - 1) % length;
+        at = at - place * unit + next * unit;
+        place = next;
+        path.push_back(first + static_cast<VertexIndex>(at));
+      }
+      unit *= length;
+    }
+  };
 }
 
 }  // namespace stepcast

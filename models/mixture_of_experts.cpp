@@ -1,0 +1,41 @@
+/// Mixture-of-experts layers: operators as in Megatron-LM `moe_layer.py`; shared experts see every token
+/// (DeepSeekMoE, arXiv 2401.06066).
+
+#include "models/families.hpp"
+#include "models/parts.hpp"
+
+namespace stepcast {
+
+void add_experts(const Architecture& model, Block& layer) {
+  const MixtureOfExperts& moe = *model.moe;
+  const std::int64_t h = model.hidden;
+  const std::int64_t f = moe.expert_ffn;
+  const std::int64_t gates = model.gated() ? 2 : 1;
+  const Routing routing{moe.experts, moe.top_k, moe.capacity_factor.value_or(0)};
+  auto add = [&layer](std::string_view name, auto op) { layer.ops.push_back({name, op}); };
+
+  add("mlp_norm", NormOp{model.norm});
+  add("router", RouterOp{routing, model.bias});
+  if (const std::int64_t shared = moe.shared_ffn.value_or(0); shared > 0) {
+    add("shared_fc1", LinearOp{.in = h,
+                               .out = gates * shared,
+                               .bias = model.bias,
+                               .split = TensorSplit::column,
+                               .parts = {},
+                               .saves_input = false});  // the router keeps it
+    add("shared_activation", ActivationOp{model.activation, shared, model.bias});
+    add("shared_fc2", LinearOp{.in = shared, .out = h, .bias = model.bias, .split = TensorSplit::row, .parts = {h}});
+  }
+  add("dispatch", DispatchOp{routing});
+  add("expert_fc1", ExpertLinearOp{routing, h, gates * f, model.bias, TensorSplit::column});
+  add("expert_activation", ActivationOp{model.activation, f, model.bias, routing});
+  add("expert_fc2", ExpertLinearOp{routing, f, h, model.bias, TensorSplit::row});
+  add("combine", CombineOp{routing});
+  add("mlp_residual", ResidualOp{model.bias, model.dropout.value_or(0)});
+}
+
+ModelGraph mixture_of_experts(const Architecture& model, std::int64_t vocab, std::int64_t positions) {
+  return decoder(model, vocab, positions);
+}
+
+}  // namespace stepcast
