@@ -22,6 +22,21 @@ Job rough_job(int t, int p, int d, std::int64_t m) {
   return job;
 }
 
+Fault slow_gpu(std::int64_t gpu, double speed) {
+  Fault fault;
+  fault.gpu = gpu;
+  fault.speed = speed;
+  return fault;
+}
+Fault of_node(std::int64_t node, std::optional<int> nic, double speed, bool failed = false) {
+  Fault fault;
+  fault.node = node;
+  fault.nic = nic;
+  fault.speed = speed;
+  fault.failed = failed;
+  return fault;
+}
+
 RC_GTEST_PROP(CriticalPath, LeadsFromTheStartOfTheStepToItsEnd, ()) {
   const Job job = fixtures::any_job();
   ExecutionOptions options = every_rank(*rc::gen::arbitrary<bool>());
@@ -41,7 +56,7 @@ RC_GTEST_PROP(CriticalPath, LeadsFromTheStartOfTheStepToItsEnd, ()) {
 
 TEST(Faults, ASlowGpuHoldsUpTheStepAndIsFound) {
   Job job = rough_job(2, 2, 2, 4);
-  job.faults = {{.gpu = 5, .speed = 0.8}};
+  job.faults = {slow_gpu(5, 0.8)};
   ExecutionOptions options = every_rank(false);
   options.critical_path = true;
   const Report report = predict(job, options);
@@ -60,31 +75,31 @@ TEST(Faults, ASlowGpuHoldsUpTheStepAndIsFound) {
 
 TEST(Faults, WhichOfTwoLikeGpusIsSlowMakesNoDifference) {
   Job a = rough_job(2, 2, 2, 4), b = a;
-  a.faults = {{.gpu = 4, .speed = 0.7}};
-  b.faults = {{.gpu = 7, .speed = 0.7}};  // of the same stage
+  a.faults = {slow_gpu(4, 0.7)};
+  b.faults = {slow_gpu(7, 0.7)};  // of the same stage
   EXPECT_EQ(predict(a, every_rank(false)).step_time.si(), predict(b, every_rank(false)).step_time.si());
 }
 
 TEST(Faults, ASlowNodeIsItsGpus) {
   Job node = rough_job(2, 2, 4, 8), gpus = node;
-  node.faults = {{.node = 1, .speed = 0.9}};
-  for (std::int64_t gpu = 8; gpu < 16; ++gpu) gpus.faults.push_back({.gpu = gpu, .speed = 0.9});
+  node.faults = {of_node(1, {}, 0.9)};
+  for (std::int64_t gpu = 8; gpu < 16; ++gpu) gpus.faults.push_back(slow_gpu(gpu, 0.9));
   EXPECT_EQ(predict(node, every_rank(false)).step_time.si(), predict(gpus, every_rank(false)).step_time.si());
 }
 
 TEST(Faults, WhatHasFailedKeepsTheJobFromRunning) {
   Job job = rough_job(2, 2, 4, 8);
-  job.faults = {{.node = 1, .failed = true}};
+  job.faults = {of_node(1, {}, 1, true)};
   EXPECT_FALSE(predict(job).feasible);
   EXPECT_EQ(predict(job).infeasible_reason, "node 1 has failed and the job uses all 16 GPUs: go on without it");
   job.faults.clear();
-  for (int nic = 0; nic < 8; ++nic) job.faults.push_back({.node = 0, .nic = nic, .failed = true});
+  for (int nic = 0; nic < 8; ++nic) job.faults.push_back(of_node(0, nic, 1, true));
   EXPECT_EQ(predict(job).infeasible_reason, "every NIC of node 0 has failed: nothing reaches it");
 }
 
 TEST(Faults, AFailedNicSharesTheNextOne) {
   const Cluster cluster = fixtures::ideal_cluster(16);
-  const std::vector<Fault> faults{{.node = 0, .nic = 7, .failed = true}, {.node = 1, .nic = 2, .speed = 0.25}};
+  const std::vector<Fault> faults{of_node(0, 7, 1, true), of_node(1, 2, 0.25)};
   const Interconnect healthy = ports_of(cluster, false), network = ports_of(cluster, false, faults);
   const auto links = [](const Interconnect& of, std::int64_t from, std::int64_t to) {
     std::vector<LinkId> path;
@@ -101,7 +116,7 @@ TEST(Faults, AFailedNicSharesTheNextOne) {
 TEST(Faults, ASlowNicSlowsTheReductionThroughIt) {
   Job job = rough_job(1, 1, 16, 1);
   const Report whole = predict(job, every_rank(false));
-  job.faults = {{.node = 1, .nic = 3, .speed = 0.1}};
+  job.faults = {of_node(1, 3, 0.1)};
   EXPECT_GT(predict(job, every_rank(false)).step_time, whole.step_time);
 }
 
