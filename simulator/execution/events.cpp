@@ -58,8 +58,9 @@ class Events {
     }
     for (;;) {
       if (network_ && !network_->idle()) {
+        // What starts at one moment starts together: rates are worked out once.
         const SimTime flow = network_->next();
-        if (queue_.empty() || flow <= queue_.next_time()) {
+        if (queue_.empty() || flow < queue_.next_time()) {
           now_ = flow.ps;
           for (const auto& ended : network_->advance(flow)) {
             ++events_;

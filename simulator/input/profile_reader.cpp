@@ -188,6 +188,7 @@ void read(const YamlValue& value, MemoryBoundProfile& memory_bound) {
   share(map, "bandwidth_fraction", memory_bound.bandwidth_fraction);
   field(map, "ramp_time", memory_bound.ramp_time);
   field(map, "floor_time", memory_bound.floor_time);
+  if (map.find("l2_speedup")) share(map, "l2_speedup", memory_bound.l2_speedup);
   map.finish();
 }
 

@@ -75,6 +75,7 @@ struct AttentionKernel {
 struct MemoryBound {
   Bytes bytes;  ///< read and written, all kernels together
   double kernels = 1;
+  bool warm = false;  ///< its tensors were touched just before: what the L2 can hold of them lies there
 };
 
 enum class CollectiveKind : std::uint8_t {
