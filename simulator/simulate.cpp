@@ -31,11 +31,7 @@ Disturbances disturbances_of(const Job& job, const ExecutionOptions& options) {
 Timeline run_events(const Programs& programs, const Job& job, const ExecutionOptions& options,
                     const Disturbances& disturbances, std::span<const Fault> faults) {
   if (!options.contention) return events(programs, options, disturbances);
-  Interconnect interconnect = ports_of(job.cluster, options.fold, faults);
-  const Fabric& fabric = job.cluster.fabric;
-  const bool thin = *fabric.leaf_oversubscription > 1 || *fabric.spine_oversubscription > 1;
-  if (thin && !options.fold && job.cluster.gpus > job.cluster.domain_gpus())
-    interconnect = with_switches(std::move(interconnect), job.cluster);
+  const Interconnect interconnect = ports_of(job.cluster, options.fold, faults);
   return events(programs, options, disturbances, &interconnect);
 }
 

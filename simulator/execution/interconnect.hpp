@@ -35,10 +35,6 @@ struct Interconnect {
 /// @param faults  of NICs: one that has failed leaves its traffic to the next of its node
 Interconnect ports_of(const Cluster& cluster, bool shares, std::span<const Fault> faults = {});
 
-/// The same with the links between the fabric's switches, as build_topology() joins them and its routes go: for fabrics
-/// whose switches carry less than the NICs below them. Costs the graph of the cluster.
-Interconnect with_switches(Interconnect ports, const Cluster& cluster);
-
 /// The links of a ring over these GPUs: from each to the next; across domains from each to its like in the next domain,
 /// channel by channel. A link that several hops cross stands there as often, in a row.
 std::vector<LinkId> ring_path(const Interconnect& network, const std::vector<std::int64_t>& gpus);
