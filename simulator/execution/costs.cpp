@@ -65,6 +65,7 @@ Seconds CostModel::collective(CollectiveKind kind, GroupKind group, Bytes size) 
 Bytes CostModel::wire(const Collective& collective) const {
   const GroupShape group = shape(collective.group);
   if (group.ranks <= 1) return Bytes(0);
+  if (collective.exchange) return group.crosses_network() ? collective.exchange->outside : collective.exchange->inside;
   const double n = static_cast<double>(group.ranks), inside = static_cast<double>(group.per_domain);
   const double rounds = collective.kind == CollectiveKind::all_reduce ? 2 : 1;
   if (!group.crosses_network()) return rounds * (n - 1) / n * collective.size;
@@ -116,7 +117,7 @@ OpCost CostModel::op(const LocalOp& op) const {
   }
   const KernelTime kernel = kernel_time(op);
   const double slowdown = (kernel.clocked ? clock_slowdown_ : 1) * launch_slowdown_;
-  return {to_ticks(kernel.time * slowdown + *cluster_.gpu.launch_gap),
+  return {to_ticks(kernel.time * slowdown * op.stretch + *cluster_.gpu.launch_gap),
           kernel.time,
           Bucket::compute,
           kernel.bound,

@@ -58,8 +58,9 @@ class Events {
     }
     for (;;) {
       if (network_ && !network_->idle()) {
+        // What starts at one moment starts together: rates are worked out once.
         const SimTime flow = network_->next();
-        if (queue_.empty() || flow <= queue_.next_time()) {
+        if (queue_.empty() || flow < queue_.next_time()) {
           now_ = flow.ps;
           for (const auto& ended : network_->advance(flow)) {
             ++events_;
@@ -323,11 +324,11 @@ class Events {
   std::vector<double> slowness_;  ///< per rank: share by which clocked work takes longer
   std::vector<Rank> ranks_;
   std::vector<Account> accounts_;
-  std::vector<std::int32_t> arrived_;  ///< at the next collective of each group
+  std::vector<std::int32_t> arrived_;         ///< at the next collective of each group
   std::vector<std::int64_t> latest_arrival_;  ///< at the next collective of each group
-  std::vector<double> kept_waiting_;   ///< by each rank, ticks
-  std::vector<std::size_t> offset_;    ///< of each rank in the following
-  std::vector<Interval> ran_;          ///< when every operation ran, for the critical path
+  std::vector<double> kept_waiting_;          ///< by each rank, ticks
+  std::vector<std::size_t> offset_;           ///< of each rank in the following
+  std::vector<Interval> ran_;                 ///< when every operation ran, for the critical path
   EventQueue<End> queue_;
   std::optional<Network> network_;
   std::vector<End> transfers_;  ///< by flow

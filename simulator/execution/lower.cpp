@@ -264,7 +264,9 @@ class StageLowering {
         }
         return in_turn(blocks);
       };
-      ops = side_by_side(list(forward), list(backward), in_.costs);
+      const double sms = *in_.cluster.gpu.sms;
+      const double left = std::max(0.1, 1 - *in_.framework.exchange_sms / sms);
+      ops = side_by_side(list(forward), list(backward), in_.costs, left);
     }
     builder_.begin_pass("forward_backward", forward.microbatch, false);
     builder_.block(ops, host, 1);
