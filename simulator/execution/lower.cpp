@@ -14,6 +14,9 @@
 namespace stepcast {
 namespace {
 
+/// A message keeps one channel of a pair of GPUs busy (NCCL splits messages of some MB over two).
+constexpr double message_sms = 2;
+
 /// Both ends of the tensor that pass `kind` of microbatch i on virtual stage `to` waits for.
 using MessageKey = std::tuple<PassKind, std::int32_t, int>;
 struct MessageEnds {
@@ -96,6 +99,8 @@ class StageLowering {
                                           .stream = forward ? Stream::send_forward : Stream::send_backward,
                                           .bucket = Bucket::pp_comm,
                                           .duration = to_ticks(transfer_time()),
+                                          .sms = message_sms,
+                                          .memory_traffic = in_.boundary,
                                           .wire = in_.boundary,
                                           .label = builder_.label(forward ? "send_forward" : "send_backward"),
                                           .microbatch = step.microbatch},
@@ -113,6 +118,8 @@ class StageLowering {
                                           .stream = forward ? Stream::receive_forward : Stream::receive_backward,
                                           .bucket = Bucket::pp_comm,
                                           .duration = to_ticks(transfer_time()),
+                                          .sms = message_sms,
+                                          .memory_traffic = in_.boundary,
                                           .wire = in_.boundary,
                                           .label = builder_.label(forward ? "receive_forward" : "receive_backward"),
                                           .microbatch = step.microbatch},
@@ -281,6 +288,8 @@ Programs lower(const LoweringInput& input) {
     programs.stages.push_back(StageLowering(input, stage, labels, messages).lower());
   }
   programs.labels = std::move(labels).take();
+  programs.sms = *input.cluster.gpu.sms;
+  programs.hbm_bandwidth = *input.cluster.gpu.hbm_bandwidth;
   connect(programs, messages);
   return programs;
 }
