@@ -40,7 +40,7 @@ Choices overlapping_kinds() {
 
 // --- the fields of each kind, named once ---------------------------------------------------------------------------
 // A visitor has: choice(name, text, allowed), text(name, text), count(name, integer, at least), flag(name, bool),
-// optional_count, and result(name, double) for what is measured, which is no part of the key.
+// optional_count, optional_flag, and result(name, double) for what is measured, which is no part of the key.
 
 template <class Visitor>
 void visit_fields(GemmPoint& p, Visitor& v) {
@@ -72,6 +72,7 @@ void visit_fields(MemoryPoint& p, Visitor& v) {
   v.choice("op", p.op, memory_ops());
   v.count("bytes", p.bytes, 1);
   v.optional_count("width", p.width, 1);
+  v.optional_flag("warm", p.warm);
 }
 
 template <class Visitor>
@@ -187,6 +188,9 @@ struct KeyWriter {
   void result(const char*, double) {}
   void optional_count(const char* name, const std::optional<std::int64_t>& value, std::int64_t) {
     if (value) add(name, std::to_string(*value));
+  }
+  void optional_flag(const char* name, const std::optional<bool>& value) {
+    if (value) flag(name, *value);
   }
 };
 

@@ -52,6 +52,7 @@ struct MemoryPoint {
   std::string op = "copy";            ///< copy, read, write, layernorm, ...: memory_ops()
   std::int64_t bytes = 0;             ///< that the kernel has to read and write, each tensor counted once a touch
   std::optional<std::int64_t> width;  ///< elements of a row, for what works on rows
+  std::optional<bool> warm = {};      ///< executed again on the same buffers, which the L2 holds if they fit
 
   bool operator==(const MemoryPoint&) const = default;
 };

@@ -11,26 +11,33 @@ void add_experts(const Architecture& model, Block& layer) {
   const std::int64_t h = model.hidden;
   const std::int64_t f = moe.expert_ffn;
   const std::int64_t gates = model.gated() ? 2 : 1;
-  const Routing routing{moe.experts, moe.top_k, moe.capacity_factor.value_or(0)};
-  auto add = [&layer](std::string_view name, auto op) { layer.ops.push_back({name, op}); };
+  const Routing routing{moe.experts, moe.top_k, moe.capacity_factor.value_or(0), moe.groups, moe.groups_per_token};
+  auto add = [&layer](std::string_view name, auto op, unsigned modules = 0) {
+    layer.ops.push_back({name, op, modules});
+  };
 
-  add("mlp_norm", NormOp{model.norm});
-  add("router", RouterOp{routing, model.bias});
+  add("mlp_norm", NormOp{model.norm}, module::layernorm);
+  add("router", RouterOp{routing, model.bias}, module::moe);
   if (const std::int64_t shared = moe.shared_ffn.value_or(0); shared > 0) {
-    add("shared_fc1", LinearOp{.in = h,
-                               .out = gates * shared,
-                               .bias = model.bias,
-                               .split = TensorSplit::column,
-                               .parts = {},
-                               .saves_input = false});  // the router keeps it
-    add("shared_activation", ActivationOp{model.activation, shared, model.bias});
-    add("shared_fc2", LinearOp{.in = shared, .out = h, .bias = model.bias, .split = TensorSplit::row, .parts = {h}});
+    constexpr unsigned both = module::moe | module::shared_experts;
+    add("shared_fc1",
+        LinearOp{.in = h,
+                 .out = gates * shared,
+                 .bias = model.bias,
+                 .split = TensorSplit::column,
+                 .parts = {},
+                 .saves_input = false},  // the router keeps it
+        both);
+    add("shared_activation", ActivationOp{model.activation, shared, model.bias}, both);
+    add("shared_fc2", LinearOp{.in = shared, .out = h, .bias = model.bias, .split = TensorSplit::row, .parts = {h}},
+        both);
   }
-  add("dispatch", DispatchOp{routing});
-  add("expert_fc1", ExpertLinearOp{routing, h, gates * f, model.bias, TensorSplit::column});
-  add("expert_activation", ActivationOp{model.activation, f, model.bias, routing});
-  add("expert_fc2", ExpertLinearOp{routing, f, h, model.bias, TensorSplit::row});
-  add("combine", CombineOp{routing});
+  add("dispatch", DispatchOp{routing}, module::moe);
+  add("expert_fc1", ExpertLinearOp{routing, h, gates * f, model.bias, TensorSplit::column}, module::moe);
+  add("expert_activation", ActivationOp{model.activation, f, model.bias, routing},
+      module::moe | module::expert_activation);
+  add("expert_fc2", ExpertLinearOp{routing, f, h, model.bias, TensorSplit::row}, module::moe);
+  add("combine", CombineOp{routing}, module::moe);
   add("mlp_residual", ResidualOp{model.bias, model.dropout.value_or(0)});
 }
 

@@ -28,7 +28,7 @@ Boundary boundary_of(const Job& job, const Sharding& sharding) {
 
 std::vector<std::int64_t> chunks_in_flight(const ParallelPlan& plan) {
   std::vector<std::int64_t> counts;
-  const PipelineShape shape{plan.pipeline_parallel, plan.virtual_stages, plan.microbatches()};
+  const PipelineShape shape = pipeline_shape(plan);
   for (int stage = 0; stage < plan.pipeline_parallel; ++stage) {
     counts.push_back(find_schedule(plan.schedule)->chunks_in_flight(shape, stage));
   }
@@ -62,7 +62,7 @@ Report predict(const Job& given, const ExecutionOptions& asked, Timeline* trace)
   const Sharding sharding = sharding_of(job);
   const ModelGraph graph = family_of(job.model)->build(
       job.model, padded_vocab(job), job.model.max_positions > 0 ? job.model.max_positions : job.plan.sequence_length);
-  const ShardedModel model = shard(graph, job.plan, sharding);
+  const ShardedModel model = shard(graph, job.plan, sharding, find_schedule(job.plan.schedule)->placement);
   const Boundary boundary = boundary_of(job, sharding);
   const std::vector<std::int64_t> in_flight = chunks_in_flight(job.plan);
   // The events executor samples the spread of speed when it simulates every rank; else its expectation is added.

@@ -21,7 +21,9 @@ std::string unsupported_reason(const Job& job) {
   }
   if (!recompute_policy(plan.recompute)) return fmt::format("recompute policy '{}'", plan.recompute);
   if (plan.cpu_offload != "none") return fmt::format("offload to the CPU ({})", plan.cpu_offload);
-  if (find_schedule(plan.schedule) == nullptr) return fmt::format("pipeline schedule '{}'", plan.schedule);
+  const Schedule* const schedule = find_schedule(plan.schedule);
+  if (schedule == nullptr) return fmt::format("pipeline schedule '{}'", plan.schedule);
+  if (schedule->asynchronous && plan.zero >= 2) return fmt::format("ZeRO-{} under {}", plan.zero, plan.schedule);
   if (plan.optimizer != "adam") return fmt::format("optimizer '{}'", plan.optimizer);
   return "";
 }
@@ -76,7 +78,9 @@ std::string infeasible_reason(const Job& job) {
     return not_divisible("sequence_length", plan.sequence_length, "tensor_parallel", t);
   }
   if (const std::string reason = experts_infeasible(model, plan); !reason.empty()) return reason;
-  const std::int64_t virtual_stages = std::int64_t{plan.pipeline_parallel} * plan.virtual_stages;
+  const Schedule* const order = find_schedule(plan.schedule);
+  const std::int64_t virtual_stages = path_length(order != nullptr ? order->placement : ChunkPlacement::loop,
+                                                  plan.pipeline_parallel, plan.virtual_stages);
   // Where embedding and loss take a layer's slot each, a chunk may hold nothing else.
   const bool slots = (model.layers + 2) % virtual_stages == 0;
   if (virtual_stages > model.layers + (slots ? 2 : 0)) {
@@ -98,7 +102,7 @@ std::string infeasible_reason(const Job& job) {
     return not_divisible("layers + 2", model.layers + 2, "pipeline_parallel x virtual_stages", virtual_stages);
   }
   if (const Schedule* schedule = find_schedule(plan.schedule)) {
-    return schedule->refuses({plan.pipeline_parallel, plan.virtual_stages, plan.microbatches()});
+    return schedule->refuses(pipeline_shape(plan));
   }
   return "";
 }
@@ -212,7 +216,10 @@ Sharding sharding_of(const Job& job) {
   sharding.precision = plan.precision;
   sharding.element = computed_bytes(plan);
   sharding.gradient = accumulated_bytes(plan, job.framework);
-  sharding.recompute = recompute_policy(plan.recompute).value_or(Recompute::none);
+  if (const auto policy = recompute_policy(plan.recompute)) {
+    sharding.recompute = policy->what;
+    sharding.recompute_modules = policy->modules;
+  }
   sharding.flash_attention = plan.flash_attention.value();
   if (sharding.flash_attention) {
     const auto& kernels = job.cluster.gpu.attention.kernels;

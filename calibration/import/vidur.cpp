@@ -22,6 +22,16 @@ constexpr MemoryOp memory_op_names[] = {
     {"post_attention_layernorm", "rmsnorm", 2},
     {"mlp_act", "swiglu", 3},  // gate and up in, one out
 };
+/// Phi's layer has LayerNorm and GELU, and adds attention and feed-forward in one row, two kernels.
+constexpr MemoryOp phi_op_names[] = {{"input_layernorm", "layernorm", 2}, {"mlp_act", "gelu", 2}};
+
+const MemoryOp* memory_op(const std::string& name, const std::string& model) {
+  const bool phi = model.rfind("phi", 0) == 0;
+  const MemoryOp* const begin = phi ? std::begin(phi_op_names) : std::begin(memory_op_names);
+  const MemoryOp* const end = phi ? std::end(phi_op_names) : std::end(memory_op_names);
+  const MemoryOp* const found = std::find_if(begin, end, [&](const MemoryOp& known) { return known.name == name; });
+  return found == end ? nullptr : found;
+}
 
 Measurement common(const CsvRow& row, const ImportOptions& options, const std::string& file) {
   Measurement measurement;
@@ -61,13 +71,12 @@ Imported import_vidur(const std::string& path, std::string_view text, const Impo
       const std::int64_t tokens = row.count("num_tokens");
       const std::int64_t width = row.count("width");
       const std::string& name = row.text("op");
-      const auto* op = std::find_if(std::begin(memory_op_names), std::end(memory_op_names),
-                                    [&](const MemoryOp& known) { return known.name == name; });
-      if (op == std::end(memory_op_names)) {
+      const MemoryOp* const op = memory_op(name, table.has("model") ? row.text("model") : "");
+      if (op == nullptr) {
         ++imported.left_out["operator " + name];  // attn_rope's and emb's traffic is not said by their width
         continue;
       }
-      measurement.point = MemoryPoint{std::string(op->op), op->touches * tokens * width * half_bytes, width};
+      measurement.point = MemoryPoint{std::string(op->op), op->touches * tokens * width * half_bytes, width, true};
     }
     imported.rows.push_back({std::move(measurement), row.line()});
   }

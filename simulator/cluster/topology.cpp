@@ -133,6 +133,23 @@ void Topology::to_network(VertexIndex gpu, std::uint64_t turn, std::vector<Verte
   }
 }
 
+void Topology::append_links(std::span<const VertexIndex> way, std::vector<LinkIndex>& path) const {
+  for (std::size_t i = 1; i < way.size(); ++i) {
+    const Link* link = between(way[i - 1], way[i]);
+    CHECK(link != nullptr, "a path goes along links");
+    path.push_back(index_of(*link));
+  }
+}
+
+void Topology::route_to_switch(std::int64_t rank, std::vector<LinkIndex>& path) const {
+  const VertexIndex leaf = switch_of(rank);
+  CHECK(leaf >= 0, "the rank has a NIC");
+  std::vector<VertexIndex> way{gpus_[static_cast<std::size_t>(rank)]};
+  to_network(way.front(), 0, way);
+  way.push_back(leaf);
+  append_links(way, path);
+}
+
 VertexIndex Topology::switch_of(std::int64_t rank) const {
   if (bridge_.empty()) return -1;
   std::vector<VertexIndex> path;
@@ -171,11 +188,7 @@ void Topology::route(std::int64_t from, std::int64_t to, std::vector<LinkIndex>&
     outside(*this, way.back(), back.back(), turn, way);
     for (std::size_t i = back.size() - 1; i-- > 0;) way.push_back(back[i]);
   }
-  for (std::size_t i = 1; i < way.size(); ++i) {
-    const Link* link = between(way[i - 1], way[i]);
-    CHECK(link != nullptr, "a path goes along links");
-    path.push_back(index_of(*link));
-  }
+  append_links(way, path);
 }
 
 }  // namespace stepcast

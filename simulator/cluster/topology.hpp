@@ -98,6 +98,8 @@ class Topology {
   void route(std::int64_t from, std::int64_t to, std::vector<LinkIndex>& path) const;
   /// The leaf switch (router) that a rank's traffic enters the network by; -1 where there is none.
   VertexIndex switch_of(std::int64_t rank) const;
+  /// The links up to there, appended.
+  void route_to_switch(std::int64_t rank, std::vector<LinkIndex>& path) const;
   /// Max-flow between the first and the second half of the ranks.
   BytesPerSecond bisection() const;
 
@@ -113,6 +115,8 @@ class Topology {
  private:
   /// From a GPU to the NIC that its traffic for `to` leaves by, that NIC last.
   void to_network(VertexIndex gpu, std::uint64_t turn, std::vector<VertexIndex>& path) const;
+
+  void append_links(std::span<const VertexIndex> way, std::vector<LinkIndex>& path) const;
 
   std::vector<Vertex> vertices_;
   std::vector<Link> links_;

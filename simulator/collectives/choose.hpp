@@ -4,6 +4,7 @@
 #include <span>
 #include <string_view>
 
+#include "simulator/collectives/messages/messages.hpp"
 #include "simulator/collectives/nccl_model.hpp"
 
 namespace stepcast {
@@ -13,6 +14,7 @@ struct AlgorithmRow {
   std::string_view name;
   std::string_view description;
   NcclEstimate (*estimate)(CollectiveKind, Protocol, Bytes, const Communicator&);
+  MessageSteps (*messages)(CollectiveKind, Bytes, MessageShape);
   bool by_nccl = true;  ///< false: only on request
 };
 /// All of them, in the order of the enum: what `stepcast list collectives` prints.

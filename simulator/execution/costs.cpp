@@ -132,7 +132,7 @@ OpCost CostModel::op(const LocalOp& op) const {
   }
   const KernelTime kernel = kernel_time(op);
   const double slowdown = (kernel.clocked ? clock_slowdown_ : 1) * launch_slowdown_;
-  return {to_ticks(kernel.time * slowdown + *cluster_.gpu.launch_gap),
+  return {to_ticks(kernel.time * slowdown * op.stretch + *cluster_.gpu.launch_gap),
           kernel.time,
           Bucket::compute,
           kernel.bound,

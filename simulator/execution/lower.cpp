@@ -7,6 +7,7 @@
 #include "simulator/base/error.hpp"
 #include "simulator/collectives/collective_time.hpp"
 #include "simulator/execution/data_parallel.hpp"
+#include "simulator/execution/pass_ops.hpp"
 #include "simulator/execution/program_builder.hpp"
 #include "simulator/execution/step_work.hpp"
 #include "simulator/schedules/schedule.hpp"
@@ -34,7 +35,8 @@ class StageLowering {
         chunks_(input.model.stages[static_cast<std::size_t>(stage)]),
         builder_(input.costs, input.granularity, labels),
         messages_(messages),
-        shape_{input.plan.pipeline_parallel, input.plan.virtual_stages, input.plan.microbatches()},
+        schedule_(*find_schedule(input.plan.schedule)),
+        shape_(pipeline_shape(input.plan)),
         work_(step_work(input.model, stage, input.plan, input.framework)),
         steps_(scheduled_passes()),
         data_parallel_(scheme({input, stage, chunks_, steps_, builder_, work_})) {}
@@ -43,7 +45,8 @@ class StageLowering {
     begin_step();
     for (std::size_t begin = 0; begin < steps_.size();) {
       std::size_t end = begin;
-      while (exchange_blocks() && end + 1 < steps_.size() && !steps_[end].exchange_after) ++end;
+      while (end + 1 < steps_.size() && (steps_[end].paired || (exchange_blocks() && !steps_[end].exchange_after)))
+        ++end;
       run_group(begin, end + 1);
       begin = end + 1;
     }
@@ -52,13 +55,15 @@ class StageLowering {
   }
 
  private:
-  int virtual_stages() const { return shape_.stages * shape_.chunks; }
-  int virtual_stage(int chunk) const { return chunk * shape_.stages + stage_; }
-  std::vector<PassStep> scheduled_passes() const {
-    const Schedule* schedule = find_schedule(in_.plan.schedule);
-    CHECK(schedule != nullptr, "the plan was checked to name a schedule");
-    return schedule->order(shape_, stage_);
+  int length() const { return path_length(schedule_.placement, shape_.stages, shape_.chunks); }
+  PathPoint point(int chunk) const { return path_point(schedule_.placement, shape_.stages, stage_, chunk); }
+  bool has(PathPoint at) const {
+    for (int chunk = 0; chunk < shape_.chunks; ++chunk) {
+      if (point(chunk) == at) return true;
+    }
+    return false;
   }
+  std::vector<PassStep> scheduled_passes() const { return schedule_.order(shape_, stage_); }
 
   static std::unique_ptr<DataParallelism> scheme(const StageContext& stage) {
     return stage.in.plan.zero >= 2 ? fully_sharded(stage) : replicated(stage);
@@ -67,7 +72,7 @@ class StageLowering {
   /// Without virtual stages every exchange blocks; with them Megatron of 2021-22 blocks once a forward-backward pair.
   bool exchange_blocks() const {
     if (shape_.stages == 1) return false;
-    return shape_.chunks == 1 || !in_.plan.overlap_p2p.value();
+    return !schedule_.asynchronous && (shape_.chunks == 1 || !in_.plan.overlap_p2p.value());
   }
 
   // --- exchanges ------------------------------------------------------------------------------------------------
@@ -79,16 +84,25 @@ class StageLowering {
     return in_.costs.collective(CollectiveKind::all_gather, GroupKind::tensor, in_.boundary_gather);
   }
 
-  /// Where the input of a pass comes from: the virtual stage, or -1 when it needs none or stays on this rank.
-  int source_of(const PassStep& step) const {
-    const int vs = virtual_stage(step.chunk);
-    const int from = step.kind == PassKind::forward ? vs - 1 : vs + 1;
-    return shape_.stages == 1 || from < 0 || from >= virtual_stages() ? -1 : from;
+  /// The next place of what a pass exchanges, `steps` on (or back) from its own; -1 where the way ends or stays here.
+  int neighbour(const PassStep& step, int steps) const {
+    if (step.kind == PassKind::backward_weight) return -1;
+    PathPoint at = point(step.chunk);
+    at.position += step.kind == PassKind::forward ? steps : -steps;
+    return at.position < 0 || at.position >= length() || has(at) ? -1 : at.position;
   }
-  int destination_of(const PassStep& step) const {
-    const int vs = virtual_stage(step.chunk);
-    const int to = step.kind == PassKind::forward ? vs + 1 : vs - 1;
-    return shape_.stages == 1 || to < 0 || to >= virtual_stages() ? -1 : to;
+  /// Where the input of a pass comes from, and where its result goes.
+  int source_of(const PassStep& step) const { return neighbour(step, -1); }
+  int destination_of(const PassStep& step) const { return neighbour(step, 1); }
+  /// Gradients of inputs are one message, whichever part of a backward pass they come from.
+  static PassKind message_kind(const PassStep& step) {
+    return step.kind == PassKind::forward ? PassKind::forward : PassKind::backward;
+  }
+
+  /// Streams are those of a neighbour: a forward pass goes on to the next rank, unless its chunk's way climbs back.
+  bool to_next(const PassStep& step) const {
+    const bool climbs = schedule_.placement != ChunkPlacement::loop && step.chunk == 1;
+    return (step.kind == PassKind::forward) != climbs;
   }
 
   std::int32_t emit_send(const PassStep& step, std::int32_t after) {
@@ -96,7 +110,7 @@ class StageLowering {
     if (to < 0) return -1;
     const bool forward = step.kind == PassKind::forward;
     const std::int32_t id = builder_.add({.kind = InstructionKind::send,
-                                          .stream = forward ? Stream::send_forward : Stream::send_backward,
+                                          .stream = to_next(step) ? Stream::send_forward : Stream::send_backward,
                                           .bucket = Bucket::pp_comm,
                                           .duration = to_ticks(transfer_time()),
                                           .sms = message_sms,
@@ -105,7 +119,7 @@ class StageLowering {
                                           .label = builder_.label(forward ? "send_forward" : "send_backward"),
                                           .microbatch = step.microbatch},
                                          {after});
-    MessageEnds& ends = messages_[{step.kind, step.microbatch, to}];
+    MessageEnds& ends = messages_[{message_kind(step), step.microbatch, to}];
     ends.send_stage = stage_;
     ends.send = id;
     return id;
@@ -115,7 +129,7 @@ class StageLowering {
     if (source_of(step) < 0) return -1;
     const bool forward = step.kind == PassKind::forward;
     const std::int32_t id = builder_.add({.kind = InstructionKind::receive,
-                                          .stream = forward ? Stream::receive_forward : Stream::receive_backward,
+                                          .stream = to_next(step) ? Stream::receive_forward : Stream::receive_backward,
                                           .bucket = Bucket::pp_comm,
                                           .duration = to_ticks(transfer_time()),
                                           .sms = message_sms,
@@ -124,7 +138,7 @@ class StageLowering {
                                           .label = builder_.label(forward ? "receive_forward" : "receive_backward"),
                                           .microbatch = step.microbatch},
                                          {after});
-    MessageEnds& ends = messages_[{step.kind, step.microbatch, virtual_stage(step.chunk)}];
+    MessageEnds& ends = messages_[{message_kind(step), step.microbatch, point(step.chunk).position}];
     ends.receive_stage = stage_;
     ends.receive = id;
     return id;
@@ -158,7 +172,12 @@ class StageLowering {
                        received);
         received.clear();
       }
-      done.push_back(run_pass(steps_[i]));
+      if (steps_[i].paired && shares_gpu(steps_[i], steps_[i + 1])) {
+        done.insert(done.end(), 2, run_pair(steps_[i], steps_[i + 1]));
+        ++i;
+      } else {
+        done.push_back(run_pass(steps_[i]));
+      }
     }
     for (std::size_t i = begin; i < end; ++i) {
       const std::int32_t send = emit_send(steps_[i], done[i - begin]);
@@ -168,31 +187,54 @@ class StageLowering {
 
   // --- passes ---------------------------------------------------------------------------------------------------
 
-  Seconds host_time(const LocalBlock& block, bool forward) const {
+  Seconds host_time(const LocalBlock& block, const OpList& ops, PassKind kind) const {
     const Framework& framework = in_.framework;
-    if (*framework.launch_mode != LaunchMode::eager || in_.plan.cuda_graphs.value_or(false)) return Seconds(0);
-    const bool routed = block.expert_parameters > 0;
-    const Seconds once = routed ? *framework.host_time_per_moe_layer_forward : *framework.host_time_per_layer_forward;
-    if (forward) return once;
-    const bool again = in_.plan.recompute == "full" || in_.plan.recompute == "selective-op";
-    const Seconds back = routed ? *framework.host_time_per_moe_layer_backward : *framework.host_time_per_layer_backward;
-    return back + (again ? once : Seconds(0));
+    const bool layer = &block != &in_.model.embedding && &block != &in_.model.head;
+    if (!layer || *framework.launch_mode != LaunchMode::eager || in_.plan.cuda_graphs.value_or(false))
+      return Seconds(0);
+    if (block.expert_parameters > 0) return *framework.host_time_per_moe_operator * static_cast<double>(ops.size());
+    const Seconds once = *framework.host_time_per_layer_forward;
+    if (kind == PassKind::forward) return once;
+    const Seconds back = *framework.host_time_per_layer_backward + block.recomputed_share * once;
+    return back * (static_cast<double>(ops.size()) / static_cast<double>(block.backward.size()));
+  }
+
+  /// What a pass runs of a block.
+  const OpList& ops_of(const LocalBlock& block, PassKind kind) {
+    if (kind == PassKind::forward) return block.forward;
+    if (kind == PassKind::backward) return block.backward;
+    auto [found, is_new] = parts_.try_emplace(&block);
+    if (is_new) found->second = {input_gradients(block.backward), weight_gradients(block.backward)};
+    return kind == PassKind::backward_input ? found->second.input : found->second.weight;
+  }
+
+  std::vector<std::pair<const LocalBlock*, int>> blocks_of(const PassStep& step) const {
+    std::vector<std::pair<const LocalBlock*, int>> blocks;
+    for_each_block(in_.model, chunks_[static_cast<std::size_t>(step.chunk)],
+                   [&](const LocalBlock& block, int count) { blocks.emplace_back(&block, count); });
+    if (step.kind != PassKind::forward) std::reverse(blocks.begin(), blocks.end());
+    return blocks;
+  }
+
+  static std::string_view name_of_pass(PassKind kind) {
+    switch (kind) {
+      case PassKind::forward: return "forward";
+      case PassKind::backward: return "backward";
+      case PassKind::backward_input: return "backward_input";
+      case PassKind::backward_weight: return "backward_weight";
+    }
+    return "";
   }
 
   std::int32_t run_pass(const PassStep& step) {
-    const ChunkContents& chunk = chunks_[static_cast<std::size_t>(step.chunk)];
-    const bool forward = step.kind == PassKind::forward;
-    data_parallel_->before_pass(step);
-    const bool by_block = data_parallel_->by_block(step);
-    builder_.begin_pass(forward ? "forward" : "backward", step.microbatch, by_block);
-
-    std::vector<std::pair<const LocalBlock*, int>> blocks;
-    for_each_block(in_.model, chunk, [&](const LocalBlock& block, int count) { blocks.emplace_back(&block, count); });
-    if (!forward) std::reverse(blocks.begin(), blocks.end());
-    for (const auto& [block, count] : blocks) {
-      const bool layer = block != &in_.model.embedding && block != &in_.model.head;
-      const Seconds host = layer ? host_time(*block, forward) : Seconds(0);
-      const OpList& ops = forward ? block->forward : block->backward;
+    // Data parallelism knows no passes without gradients of weights.
+    const bool reduces = step.kind != PassKind::backward_input;
+    if (reduces) data_parallel_->before_pass(step);
+    const bool by_block = reduces && data_parallel_->by_block(step);
+    builder_.begin_pass(name_of_pass(step.kind), step.microbatch, by_block);
+    for (const auto& [block, count] : blocks_of(step)) {
+      const OpList& ops = ops_of(*block, step.kind);
+      const Seconds host = host_time(*block, ops, step.kind);
       if (!by_block) {
         builder_.block(ops, host, count);
         continue;
@@ -204,7 +246,40 @@ class StageLowering {
       }
     }
     const std::int32_t end = builder_.end_pass();
-    data_parallel_->after_pass(step);
+    if (reduces) data_parallel_->after_pass(step);
+    return end;
+  }
+
+  /// Passes that data parallelism walks block by block run on their own.
+  bool shares_gpu(const PassStep& one, const PassStep& other) const {
+    return !data_parallel_->by_block(one) && !data_parallel_->by_block(other);
+  }
+
+  /// A forward and a backward pass side by side.
+  std::int32_t run_pair(const PassStep& forward, const PassStep& backward) {
+    data_parallel_->before_pass(forward);
+    data_parallel_->before_pass(backward);
+    auto [found, is_new] = pairs_.try_emplace({forward.chunk, backward.chunk});
+    auto& [ops, host] = found->second;
+    if (is_new) {
+      const auto list = [&](const PassStep& step) {
+        std::vector<std::pair<const OpList*, int>> blocks;
+        for (const auto& [block, count] : blocks_of(step)) {
+          const OpList& of_block = ops_of(*block, step.kind);
+          blocks.emplace_back(&of_block, count);
+          host += host_time(*block, of_block, step.kind) * count;
+        }
+        return in_turn(blocks);
+      };
+      const double sms = *in_.cluster.gpu.sms;
+      const double left = std::max(0.1, 1 - *in_.framework.exchange_sms / sms);
+      ops = side_by_side(list(forward), list(backward), in_.costs, left);
+    }
+    builder_.begin_pass("forward_backward", forward.microbatch, false);
+    builder_.block(ops, host, 1);
+    const std::int32_t end = builder_.end_pass();
+    data_parallel_->after_pass(forward);
+    data_parallel_->after_pass(backward);
     return end;
   }
 
@@ -250,11 +325,22 @@ class StageLowering {
   const std::vector<ChunkContents>& chunks_;
   ProgramBuilder builder_;
   Messages& messages_;
+  const Schedule& schedule_;
   const PipelineShape shape_;
   const StepWork work_;
   const std::vector<PassStep> steps_;
   const std::unique_ptr<DataParallelism> data_parallel_;
   std::vector<std::int32_t> sent_;  ///< of the last group
+
+  struct BackwardParts {
+    OpList input, weight;
+  };
+  struct Pair {
+    OpList ops;
+    Seconds host;
+  };
+  std::map<const LocalBlock*, BackwardParts> parts_;
+  std::map<std::pair<int, int>, Pair> pairs_;  ///< by the chunks of the forward and the backward pass
 };
 
 void connect(Programs& programs, const Messages& messages) {
@@ -268,6 +354,30 @@ void connect(Programs& programs, const Messages& messages) {
     send.peer = ends.receive;
     receive.peer_stage = ends.send_stage;
     receive.peer = ends.send;
+  }
+}
+
+/// Receives that nothing holds back are posted in the order in which their neighbour sends: two directions of a pipeline
+/// share a way, and a message must not wait behind one that comes later.
+void post_in_order_of_sends(Programs& programs) {
+  std::vector<std::vector<std::size_t>> place;  // of an instruction in its stream
+  for (const Program& stage : programs.stages) {
+    place.emplace_back(stage.instructions.size());
+    for (const auto& stream : stage.streams) {
+      for (std::size_t i = 0; i < stream.size(); ++i) place.back()[static_cast<std::size_t>(stream[i])] = i;
+    }
+  }
+  for (Program& stage : programs.stages) {
+    for (const Stream stream : {Stream::receive_forward, Stream::receive_backward}) {
+      auto& receives = stage.streams[static_cast<std::size_t>(stream)];
+      std::stable_sort(receives.begin(), receives.end(), [&](std::int32_t one, std::int32_t other) {
+        const auto sent = [&](std::int32_t i) {
+          const Instruction& receive = stage.instructions[static_cast<std::size_t>(i)];
+          return place[static_cast<std::size_t>(receive.peer_stage)][static_cast<std::size_t>(receive.peer)];
+        };
+        return sent(one) < sent(other);
+      });
+    }
   }
 }
 
@@ -291,6 +401,7 @@ Programs lower(const LoweringInput& input) {
   programs.sms = *input.cluster.gpu.sms;
   programs.hbm_bandwidth = *input.cluster.gpu.hbm_bandwidth;
   connect(programs, messages);
+  if (find_schedule(plan.schedule)->asynchronous) post_in_order_of_sends(programs);
   return programs;
 }
 

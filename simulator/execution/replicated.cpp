@@ -117,7 +117,7 @@ class Replicated : public DataParallelism {
     reduce_after_.assign(stage_.chunks.size(), -1);
     const int lag = stage_.chunks.size() > 1 ? stage_.stage : 0;
     for (const PassStep& step : stage_.steps) {
-      if (step.kind != PassKind::backward) continue;
+      if (step.kind != PassKind::backward && step.kind != PassKind::backward_weight) continue;
       if (stage_.last_microbatch(step)) reduce_after_[static_cast<std::size_t>(step.chunk)] = backwards_ + lag;
       ++backwards_;
     }

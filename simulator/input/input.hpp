@@ -54,6 +54,7 @@ Architecture load_model_preset(const std::string& name);
 struct PublishedParameters {
   double count = 0;
   double tolerance = 0;  ///< share of the count
+  double active = 0;     ///< what one token passes: all of it without experts
 };
 /// Of a model preset; nothing when it does not have one.
 std::optional<PublishedParameters> published_parameters(const std::string& model_preset);

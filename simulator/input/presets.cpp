@@ -68,7 +68,10 @@ std::optional<PublishedParameters> published_parameters(const std::string& model
   const auto count = map.find("published_parameters");
   const auto tolerance = map.find("published_parameters_tolerance");
   if (!count) return std::nullopt;
-  return PublishedParameters{count->number({1, 1e18}), tolerance ? tolerance->number({0, 1}) : usual_tolerance};
+  const auto active = map.find("published_active_parameters");
+  const double whole = count->number({1, 1e18});
+  return PublishedParameters{whole, tolerance ? tolerance->number({0, 1}) : usual_tolerance,
+                             active ? active->number({1, 1e18}) : whole};
 }
 
 Gpu load_gpu(const std::string& name) {

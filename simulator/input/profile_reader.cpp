@@ -8,6 +8,8 @@
 
 #include <fmt/format.h>
 
+#include "simulator/input/scenario_keys.hpp"
+
 namespace stepcast {
 namespace {
 
@@ -186,6 +188,7 @@ void read(const YamlValue& value, MemoryBoundProfile& memory_bound) {
   share(map, "bandwidth_fraction", memory_bound.bandwidth_fraction);
   field(map, "ramp_time", memory_bound.ramp_time);
   field(map, "floor_time", memory_bound.floor_time);
+  if (map.find("l2_speedup")) share(map, "l2_speedup", memory_bound.l2_speedup);
   map.finish();
 }
 
@@ -369,12 +372,13 @@ Framework read_framework(const YamlNode& root, const std::string& name) {
   field(map, "host_time_per_layer_backward", framework.host_time_per_layer_backward);
   field(map, "host_time_per_step", framework.host_time_per_step);
   field(map, "dispatcher", framework.dispatcher);
+  YamlMap(map.require("dispatcher")).require("value").choice("dispatcher", scenario_choices("framework", "dispatcher"));
   field(map, "overlap_ep", framework.overlap_ep);
   field(map, "expert_tensor_follows", framework.expert_tensor_follows);
   field(map, "fp8_dispatch", framework.fp8_dispatch);
+  field(map, "exchange_sms", framework.exchange_sms);
   field(map, "router_kernels", framework.router_kernels);
-  field(map, "host_time_per_moe_layer_forward", framework.host_time_per_moe_layer_forward);
-  field(map, "host_time_per_moe_layer_backward", framework.host_time_per_moe_layer_backward);
+  field(map, "host_time_per_moe_operator", framework.host_time_per_moe_operator);
   field(map, "recompute_stops_early", framework.recompute_stops_early);
   field(map, "fp8_saves_inputs", framework.fp8_saves_inputs);
   field(map, "vocab_multiple", framework.vocab_multiple);

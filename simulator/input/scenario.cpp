@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <filesystem>
 #include <map>
 
@@ -71,7 +72,6 @@ std::optional<Reference> read_reference(YamlMap& map) {
   if (const auto inferred = map.find("inferred")) {
     for (const YamlValue& field : inferred->list()) reference.inferred.push_back(field.text());
   }
-  map.skip("notes");
   if (!source && !measured) return std::nullopt;
   return reference;
 }
@@ -152,6 +152,19 @@ std::string read_flops_convention(YamlMap& map) {
   return convention == "unknown" ? "" : convention;
 }
 
+/// The notes of a reference run say what the format had no key for: "dispatcher: DeepEP; ...". Empty: nothing known.
+std::string dispatcher_in_notes(std::string notes) {
+  std::transform(notes.begin(), notes.end(), notes.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  const std::size_t begin = notes.find("dispatcher: ");
+  if (begin == std::string::npos) return "";
+  const std::string said = notes.substr(begin, notes.find(';', begin) - begin);
+  for (const std::string& name : scenario_choices("framework", "dispatcher")) {
+    if (said.find(name) != std::string::npos) return name;
+  }
+  return said.find(" a2a") != std::string::npos ? "alltoall" : "";
+}
+
 /// @param name for a scenario that does not give its own
 Job read_scenario(const YamlNode& root, const std::string& name, PresetStore& presets) {
   YamlMap map(YamlValue(root, ""), scenario_vocabulary(""));
@@ -167,8 +180,13 @@ Job read_scenario(const YamlNode& root, const std::string& name, PresetStore& pr
   read_framework(map, presets, job, defaults);
   read_simulation(map, job);
   job.flops_convention = read_flops_convention(map);
+  const std::string notes = text_or_empty(map, "notes");
   job.reference = read_reference(map);
   map.finish();
+  if (const std::string dispatcher = dispatcher_in_notes(notes); !job.plan.dispatcher && !dispatcher.empty()) {
+    job.plan.dispatcher = dispatcher;
+    defaults.taken.push_back("framework.dispatcher: " + dispatcher + " (the notes)");
+  }
   if (job.reference) note_inferred(*job.reference, job.assumed);
   job.defaults_taken = std::move(defaults.taken);
   return job;

@@ -48,7 +48,14 @@ KernelTime gemm_time(const GroupedGemm& gemm, const Gpu& gpu);
 KernelTime attention_time(const AttentionKernel& attention, const Gpu& gpu);
 
 /// Time of kernels that are bound by HBM: bytes over achieved bandwidth, plus a ramp, no less than a floor; each.
-/// Leaves out the L2: what a kernel finds there from the one before is part of the fitted share of bandwidth.
+///
+///   time = ramp + bytes / (HBM * bandwidth_fraction) * (1 - held + held / l2_speedup)
+///   held = L2 / bytes, at most 1, of a warm kernel; else 0
+///
+/// Held: a kernel that goes through the same tensors again finds in the L2 what that can hold of them. In Vidur's tables
+/// (@ 7d47513), which repeat, additions on an H100 stay above what STREAM reaches up to three times the L2's size, and on
+/// an A100 above the data sheet's bandwidth up to once.
+/// Kernels of a training step are taken as cold: the estimated `bandwidth_fraction` has in it what they find.
 KernelTime memory_time(const MemoryBound& work, const Gpu& gpu);
 
 }  // namespace stepcast

@@ -21,11 +21,35 @@ LocalBlock BlockBuilder::build() {
   pending_ = -1;
   if (recomputed_ && s_.recompute == Recompute::full) recompute_forward(local.backward);
   if (recomputed_ && s_.recompute == Recompute::selective_op) recompute_selected(local.backward);
-  for (auto op = block_.ops.rbegin(); op != block_.ops.rend(); ++op) {
-    std::visit([&](const auto& what) { backward(what, op->name, local.backward); }, op->what);
+  for (std::size_t i = block_.ops.size(); i-- > 0;) {
+    if (runs_again(i) && !runs_again(i + 1)) recompute_modules(i, local.backward);
+    const ModelOp& op = block_.ops[i];
+    std::visit([&](const auto& what) { backward(what, op.name, local.backward); }, op.what);
   }
+  local.recomputed_share = recomputed_share(local);
   account_memory(local);
   return local;
+}
+
+bool BlockBuilder::runs_again(std::size_t op) const {
+  return recomputed_ && op < block_.ops.size() && (block_.ops[op].modules & s_.recompute_modules) != 0;
+}
+
+/// Runs the operators up to `last` that are computed again, without a gap between them.
+void BlockBuilder::recompute_modules(std::size_t last, OpList& ops) {
+  std::size_t first = last;
+  while (first > 0 && runs_again(first - 1)) --first;
+  for (std::size_t i = first; i <= last; ++i) forward(block_.ops[i], Pass::recompute, ops);
+}
+
+/// Of the forward pass, what the host launches again.
+double BlockBuilder::recomputed_share(const LocalBlock& local) const {
+  if (!recomputed_) return 0;
+  if (s_.recompute == Recompute::full || s_.recompute == Recompute::selective_op) return 1;
+  if (s_.recompute != Recompute::modules) return 0;
+  const auto again = std::count_if(local.backward.begin(), local.backward.end(),
+                                   [](const LocalOp& op) { return op.pass == Pass::recompute; });
+  return static_cast<double>(again) / static_cast<double>(local.forward.size());
 }
 
 // --- emission ---------------------------------------------------------------------------------------------------
@@ -84,8 +108,6 @@ void BlockBuilder::quantise(OpList& ops, Pass pass, double tensor_elements, doub
 
 namespace {
 
-double width_or(std::int64_t width, double hidden) { return width > 0 ? static_cast<double>(width) : hidden; }
-
 /// Queries, keys and values of latent attention are put together by a kernel each.
 double rotary_kernels(const RotaryOp& rotary, const Framework& framework) {
   return (*framework.fused_rotary ? 1 : 4) + (rotary.assembles ? 2 : 0);
@@ -137,11 +159,6 @@ void BlockBuilder::forward(const RotaryOp& rotary, std::string_view name, Pass p
 }
 
 namespace {
-
-/// Scores of one microbatch on one rank: [b, a/t, s, s].
-double score_elements(const CoreAttentionOp& attention, const Sharding& s) {
-  return s.sequences * static_cast<double>(attention.heads) / s.tensor * s.sequence_length * s.sequence_length;
-}
 
 AttentionKernel fused_attention(const CoreAttentionOp& attention, const Sharding& s, bool backward) {
   return {.sequences = s.sequences,
@@ -462,148 +479,6 @@ void BlockBuilder::backward(const CrossEntropyOp& loss, std::string_view name, O
   const double logits = T_ * static_cast<double>(loss.vocab) / t_;
   memory(ops, name, Pass::backward_input, framework_.cross_entropy_bytes * (1 - cross_entropy_forward_share) * logits,
          2);
-}
-
-// --- memory -----------------------------------------------------------------------------------------------------
-
-namespace {
-
-/// Bytes that one operator keeps for its backward pass (Korthikanti et al. 2022, section 4.1, per operator).
-struct SavedBytes {
-  double h, e, T, T_sp, t;
-  const Sharding& s;
-  double scores = 0;  ///< out: of these, the attention scores, which selective recomputation drops
-
-  /// Transformer Engine keeps the inputs of its fp8 linears quantised, 1 byte (transformer_engine/pytorch/module).
-  bool quantised() const { return s.precision == Precision::fp8 && *s.framework->fp8_saves_inputs; }
-  double operator()(const NormOp& norm) const { return e * T_sp * width_or(norm.width, h); }  // its input
-  double operator()(const LinearOp& linear) const {
-    const double input = quantised() ? 1 : e;
-    if (linear.split == TensorSplit::row) return input * T * static_cast<double>(linear.in) / t;
-    return linear.starts_region && linear.saves_input ? input * T_sp * static_cast<double>(linear.in) : 0;
-  }
-  double operator()(const RotaryOp&) const { return 0; }  // rotated in place of q and k
-  double operator()(const CoreAttentionOp& attention) {
-    const double qkv = e * T * (attention.query_width() + attention.key_value_width()) / t;
-    if (s.flash_attention) {
-      // log-sum-exp, and the output where the projection that follows does not keep it as it is
-      const double output = quantised() ? e * attention.output_width() : 0;
-      return qkv + (4 * static_cast<double>(attention.heads) + output) * T / t;
-    }
-    const double elements = score_elements(attention, s);
-    // softmax output; with dropout its mask and its output as well (5 bytes a score, Korthikanti's "5 a s / h")
-    scores = attention.dropout > 0 ? (2 * e + 1) * elements : e * elements;
-    return qkv + scores;
-  }
-  double operator()(const ActivationOp& activation) const {
-    const bool gated = activation.kind == Activation::swiglu || activation.kind == Activation::geglu;
-    const bool routed = activation.routing.experts > 0;
-    const double rows = routed ? expert_rows(s, activation.routing) / s.expert.tensor : T / t;
-    return (gated ? 2 : 1) * e * rows * static_cast<double>(activation.width);
-  }
-  // The norm's output, which shared experts multiply too; logits and scores in fp32, the choice and the map of rows.
-  double operator()(const RouterOp& router) const {
-    return e * T_sp * h + 13 * T_sp * static_cast<double>(router.routing.experts);
-  }
-  double operator()(const DispatchOp&) const { return 0; }
-  double operator()(const ExpertLinearOp& linear) const {
-    const double in = static_cast<double>(linear.in);
-    return e * expert_rows(s, linear.routing) * (linear.split == TensorSplit::row ? in / s.expert.tensor : in);
-  }
-  double operator()(const CombineOp&) const { return 0; }  // rows are weighted before the second product
-  double operator()(const ResidualOp& residual) const { return residual.dropout > 0 ? T_sp * h : 0; }  // mask
-  double operator()(const EmbeddingOp& embedding) const {
-    return 8 * T + (embedding.dropout > 0 ? T_sp * h : 0) + (embedding.norm ? e * T_sp * h : 0);  // token ids, mask
-  }
-  double operator()(const LmHeadOp&) const { return e * T_sp * h; }
-  double operator()(const CrossEntropyOp& loss) const {
-    return s.framework->cross_entropy_memory * T * static_cast<double>(loss.vocab) / t;
-  }
-};
-
-/// Parameters of one rank, and those of them that every tensor-parallel rank holds whole.
-struct LocalParameters {
-  double h, t;
-  const ExpertSharding& expert;
-  double replicated = 0;
-  double of_experts = 0;
-
-  double whole(double count) { return replicated += count, count; }
-  double operator()(const NormOp& norm) {
-    const double width = width_or(norm.width, h);
-    return whole(norm.kind == NormKind::layernorm ? 2 * width : width);
-  }
-  double operator()(const LinearOp& linear) {
-    const double in = static_cast<double>(linear.in), out = static_cast<double>(linear.out);
-    if (linear.split == TensorSplit::whole) return whole(in * out + (linear.bias ? out : 0));
-    const double bias = !linear.bias ? 0 : linear.split == TensorSplit::column ? out / t : whole(out);
-    return in * out / t + bias;
-  }
-  double operator()(const RotaryOp&) { return 0; }
-  double operator()(const CoreAttentionOp&) { return 0; }
-  double operator()(const ActivationOp&) { return 0; }
-  double operator()(const ResidualOp&) { return 0; }
-  double operator()(const EmbeddingOp& embedding) {
-    return static_cast<double>(embedding.vocab) * h / t + whole(static_cast<double>(embedding.positions) * h) +
-           (embedding.norm ? whole(2 * h) : 0);
-  }
-  double operator()(const LmHeadOp& head) { return head.tied ? 0 : static_cast<double>(head.vocab) * h / t; }
-  double operator()(const CrossEntropyOp&) { return 0; }
-  double operator()(const RouterOp& router) {
-    return whole(static_cast<double>(router.routing.experts) * (h + (router.bias ? 1 : 0)));
-  }
-  double operator()(const DispatchOp&) { return 0; }
-  double operator()(const ExpertLinearOp& linear) {
-    const double in = static_cast<double>(linear.in), out = static_cast<double>(linear.out);
-    const double bias = !linear.bias ? 0 : linear.split == TensorSplit::column ? out / expert.tensor : out;
-    const double count =
-        static_cast<double>(linear.routing.experts) / expert.parallel * (in * out / expert.tensor + bias);
-    of_experts += count;
-    return count;
-  }
-  double operator()(const CombineOp&) { return 0; }
-};
-
-}  // namespace
-
-void BlockBuilder::account_memory(LocalBlock& local) const {
-  SavedBytes saved{h_, e_, T_, T_sp_, t_, s_};
-  LocalParameters held{h_, t_, s_.expert};
-  double bytes = 0;
-  for (const ModelOp& op : block_.ops) {
-    bytes += std::visit(saved, op.what);
-    local.parameters += std::visit(held, op.what);
-  }
-  local.replicated_parameters = held.replicated;
-  local.expert_parameters = held.of_experts;
-  switch (recomputed_ ? s_.recompute : Recompute::none) {
-    case Recompute::none: local.saved = Bytes(bytes); break;
-    case Recompute::selective:
-      local.saved = Bytes(bytes - saved.scores);
-      local.working = Bytes(saved.scores);
-      break;
-    case Recompute::selective_op: {
-      // The block's input, the attention's inputs and output, and every other linear's output.
-      double kept = e_ * T_sp_ * h_;
-      int products = 0;
-      for (const ModelOp& op : block_.ops) {
-        if (const auto* linear = std::get_if<LinearOp>(&op.what)) {
-          for (double n : local_outputs(*linear)) {
-            if (++products % 2 != 0) kept += e_ * (linear->split == TensorSplit::column ? T_ : T_sp_) * n;
-          }
-        } else if (const auto* attention = std::get_if<CoreAttentionOp>(&op.what)) {
-          kept += (e_ * attention->output_width() + 4 * static_cast<double>(attention->heads)) * T_ / t_;
-        }
-      }
-      local.saved = Bytes(kept);
-      local.working = Bytes(std::max(0.0, bytes - kept));
-      break;
-    }
-    case Recompute::full:
-      local.saved = Bytes(e_ * T_sp_ * h_);  // the block's input
-      local.working = Bytes(bytes);
-      break;
-  }
 }
 
 }  // namespace stepcast

@@ -17,6 +17,13 @@ double expert_rows(const Sharding& sharding, const Routing& routing);
 /// Experts that a rank holds, or shares with its expert-tensor-parallel group.
 double local_experts(const Sharding& sharding, const Routing& routing);
 
+/// Scores of one microbatch on one rank: [b, a/t, s, s].
+inline double score_elements(const CoreAttentionOp& attention, const Sharding& s) {
+  return s.sequences * static_cast<double>(attention.heads) / s.tensor * s.sequence_length * s.sequence_length;
+}
+
+inline double width_or(std::int64_t width, double hidden) { return width > 0 ? static_cast<double>(width) : hidden; }
+
 class BlockBuilder {
  public:
   BlockBuilder(const Block& block, double hidden, const Sharding& sharding, bool recomputed);
@@ -55,6 +62,9 @@ class BlockBuilder {
 
   void recompute_forward(OpList& ops);
   void recompute_selected(OpList& ops);
+  void recompute_modules(std::size_t last, OpList& ops);
+  bool runs_again(std::size_t op) const;
+  double recomputed_share(const LocalBlock& local) const;
   void send_to_experts(const Routing&, double element, Pass pass, OpList& ops);
   void send_to_tokens(const Routing&, Pass pass, OpList& ops);
   void exchange_tokens(std::string_view name, const Collective& exchange, Pass pass, OpList& ops);

@@ -5,6 +5,7 @@
 #include <span>
 #include <string_view>
 
+#include "simulator/workload/model_graph.hpp"
 #include "simulator/workload/plan.hpp"
 
 namespace stepcast {
@@ -13,11 +14,26 @@ struct RecomputePolicy {
   std::string_view name;
   std::string_view description;
   Recompute what;
+  unsigned modules = 0;  ///< a set of module:: bits, for Recompute::modules
 };
 
 std::span<const RecomputePolicy> recompute_policies();
 
+/// One part of a layer that "selective-<module>-<module>..." may name.
+struct RecomputeModule {
+  std::string_view name;  ///< Megatron-LM's, with dashes
+  std::string_view also;  ///< what sources shorten it to; empty: nothing
+  std::string_view description;
+  unsigned bit;
+  bool discards_output;  ///< what follows does not keep its output either (Megatron-LM CheckpointWithoutOutput)
+};
+
+std::span<const RecomputeModule> recompute_modules();
+
+/// Of these, the ones that discard their output.
+unsigned output_discarding(unsigned modules);
+
 /// Empty when the policy of that name is not modelled yet.
-std::optional<Recompute> recompute_policy(std::string_view name);
+std::optional<RecomputePolicy> recompute_policy(std::string_view name);
 
 }  // namespace stepcast

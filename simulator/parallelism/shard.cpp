@@ -16,8 +16,7 @@ LocalBlock shard(const Block& block, std::int64_t hidden, const Sharding& shardi
 namespace {
 
 /// Layers of each virtual stage, in model order.
-std::vector<int> virtual_stage_layers(int layers, const ParallelPlan& plan) {
-  const int virtual_stages = plan.pipeline_parallel * plan.virtual_stages;
+std::vector<int> virtual_stage_layers(int layers, const ParallelPlan& plan, int virtual_stages) {
   if (plan.layer_split == LayerSplit::given) return plan.stage_layers;
 
   const bool even = layers % virtual_stages == 0;
@@ -39,32 +38,42 @@ std::vector<int> virtual_stage_layers(int layers, const ParallelPlan& plan) {
 
 }  // namespace
 
-std::vector<std::vector<ChunkContents>> split_layers(const ModelGraph& model, const ParallelPlan& plan) {
-  const std::vector<int> counts = virtual_stage_layers(static_cast<int>(model.layer_kinds.size()), plan);
+std::vector<std::vector<ChunkContents>> split_layers(const ModelGraph& model, const ParallelPlan& plan,
+                                                     ChunkPlacement placement) {
   const int p = plan.pipeline_parallel;
+  const int parts = path_length(placement, p, plan.virtual_stages);
+  const std::vector<int> counts = virtual_stage_layers(static_cast<int>(model.layer_kinds.size()), plan, parts);
+  std::vector<int> first(counts.size() + 1, 0);
+  std::partial_sum(counts.begin(), counts.end(), first.begin() + 1);
+  CHECK(first.back() == static_cast<int>(model.layer_kinds.size()), "the layer split was checked to place every layer");
+
   std::vector<std::vector<ChunkContents>> stages(static_cast<std::size_t>(p));
-  std::size_t layer = 0;
-  for (std::size_t vs = 0; vs < counts.size(); ++vs) {
-    ChunkContents chunk;
-    chunk.embedding = vs == 0;
-    chunk.head = vs + 1 == counts.size();
-    for (int i = 0; i < counts[vs]; ++i, ++layer) {
-      const int kind = model.layer_kinds[layer];
-      if (chunk.layers.empty() || chunk.layers.back().first != kind) chunk.layers.emplace_back(kind, 0);
-      ++chunk.layers.back().second;
+  for (int stage = 0; stage < p; ++stage) {
+    for (int c = 0; c < plan.virtual_stages; ++c) {
+      const int part = path_point(placement, p, stage, c).position;
+      ChunkContents chunk;
+      chunk.embedding = part == 0;
+      chunk.head = part + 1 == parts;
+      for (int layer = first[static_cast<std::size_t>(part)]; layer < first[static_cast<std::size_t>(part) + 1];
+           ++layer) {
+        const int kind = model.layer_kinds[static_cast<std::size_t>(layer)];
+        if (chunk.layers.empty() || chunk.layers.back().first != kind) chunk.layers.emplace_back(kind, 0);
+        ++chunk.layers.back().second;
+      }
+      stages[static_cast<std::size_t>(stage)].push_back(std::move(chunk));
     }
-    stages[vs % static_cast<std::size_t>(p)].push_back(std::move(chunk));
   }
-  CHECK(layer == model.layer_kinds.size(), "the layer split was checked to place every layer");
   return stages;
 }
 
-ShardedModel shard(const ModelGraph& model, const ParallelPlan& plan, const Sharding& sharding) {
+ShardedModel shard(const ModelGraph& model, const ParallelPlan& plan, const Sharding& sharding,
+                   ChunkPlacement placement) {
   ShardedModel sharded;
   sharded.embedding = shard(model.embedding, model.hidden, sharding, false);
   sharded.head = shard(model.head, model.hidden, sharding, false);
   for (const Block& kind : model.kinds) sharded.kinds.push_back(shard(kind, model.hidden, sharding, true));
-  sharded.stages = split_layers(model, plan);
+  sharded.stages = split_layers(model, plan, placement);
+  sharded.microbatch_share = 1.0 / paths(placement);
   for (const ModelOp& op : model.head.ops) {
     if (const auto* head = std::get_if<LmHeadOp>(&op.what)) {
       sharded.tied_embeddings = head->tied;

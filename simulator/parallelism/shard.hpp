@@ -7,6 +7,7 @@
 
 #include "simulator/parallelism/dispatchers.hpp"
 #include "simulator/profiles/framework.hpp"
+#include "simulator/workload/chunk_placement.hpp"
 #include "simulator/workload/model_graph.hpp"
 #include "simulator/workload/plan.hpp"
 #include "simulator/workload/sharded_model.hpp"
@@ -35,6 +36,7 @@ struct Sharding {
   double element = 2;   ///< bytes of an activation
   double gradient = 4;  ///< bytes of an accumulated gradient
   Recompute recompute = Recompute::none;
+  unsigned recompute_modules = 0;  ///< module:: bits, for Recompute::modules
   bool flash_attention = false;
   std::string_view attention_kernel;
   double microbatches = 1;  ///< of one step: what happens once a step is spread over them
@@ -54,9 +56,11 @@ LocalBlock shard(const Block& block, std::int64_t hidden, const Sharding& shardi
 ///
 /// Default: even where pp * v divides the layers; else embedding and loss take a layer's slot each where pp * v
 /// divides layers + 2; else nearest to even with the remainder on the middle stages.
-/// @return [stage][chunk]; stage s runs virtual stages s, s + p, s + 2p, ...
-std::vector<std::vector<ChunkContents>> split_layers(const ModelGraph& model, const ParallelPlan& plan);
+/// @return [stage][chunk]
+std::vector<std::vector<ChunkContents>> split_layers(const ModelGraph& model, const ParallelPlan& plan,
+                                                     ChunkPlacement placement = ChunkPlacement::loop);
 
-ShardedModel shard(const ModelGraph& model, const ParallelPlan& plan, const Sharding& sharding);
+ShardedModel shard(const ModelGraph& model, const ParallelPlan& plan, const Sharding& sharding,
+                   ChunkPlacement placement = ChunkPlacement::loop);
 
 }  // namespace stepcast

@@ -80,9 +80,10 @@ struct Framework {
   Sourced<bool> overlap_ep;         ///< a microbatch's exchange of tokens runs beside another's kernels, when unsaid
   Sourced<bool> expert_tensor_follows;  ///< expert_tensor_parallel, when unsaid, is tensor_parallel; else one
   Sourced<bool> fp8_dispatch;           ///< with fp8 training tokens are sent to their experts in fp8
+  Sourced<int> exchange_sms;            ///< multiprocessors that an exchange of tokens takes from kernels beside it
   Sourced<double> router_kernels;       ///< small kernels of one forward pass: scores, top-k, loss, maps of rows
-  Sourced<Seconds> host_time_per_moe_layer_forward;  ///< CPU time to launch one layer with experts, its waits included
-  Sourced<Seconds> host_time_per_moe_layer_backward;
+  Sourced<Seconds>
+      host_time_per_moe_operator;  ///< CPU time of one operator of a layer with experts, its waits included
 
   // Recompute and padding.
   Sourced<bool> recompute_stops_early;    ///< non-reentrant checkpoint: the block's last GEMM is not run again

@@ -58,6 +58,7 @@ struct MemoryBoundProfile {
   Sourced<double> bandwidth_fraction;  ///< share of HBM bandwidth that large elementwise kernels reach in a step
   Sourced<Seconds> ramp_time;          ///< added to every kernel: fill and drain of the memory pipeline
   Sourced<Seconds> floor_time;         ///< no kernel is faster
+  Sourced<double> l2_speedup{1, Basis::assumed, ""};  ///< bandwidth of what lies in the L2, relative to HBM's above
 };
 
 struct Gpu {

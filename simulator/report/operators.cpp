@@ -117,7 +117,7 @@ std::vector<OperatorTime> operator_times(const SummaryInput& in, int busiest) {
   const auto add_block = [&](const std::string& name, int stage, const LocalBlock& block, double count) {
     if (count == 0) return;
     BlockRows rows(in, name, stage);
-    rows.add(block, count * static_cast<double>(in.job.plan.microbatches()));
+    rows.add(block, count * static_cast<double>(in.job.plan.microbatches()) * in.model.microbatch_share);
     rows.append_to(all);
   };
   add_block("embedding", 0, in.model.embedding, 1);

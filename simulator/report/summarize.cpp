@@ -27,6 +27,8 @@ std::string plan_text(const ParallelPlan& plan) {
   if (plan.pipeline_parallel > 1) text += fmt::format(" ({})", plan.schedule);
   text += fmt::format(", DP {}", plan.data_parallel);
   if (plan.context_parallel > 1) text += fmt::format(", CP {}", plan.context_parallel);
+  if (plan.expert_parallel > 1) text += fmt::format(", EP {}", plan.expert_parallel);
+  if (plan.expert_tensor_parallel.value_or(1) > 1) text += fmt::format(", ETP {}", *plan.expert_tensor_parallel);
   if (plan.zero > 0) text += fmt::format(", ZeRO-{}", plan.zero);
   text += fmt::format("; microbatch {} of {} sequences of {} tokens; recompute {}; {}", plan.microbatch,
                       count_text(static_cast<double>(plan.global_batch)),
@@ -67,7 +69,8 @@ double executed_flops(const SummaryInput& in) {
       });
     }
   }
-  return sum * static_cast<double>(in.job.plan.microbatches()) / static_cast<double>(in.model.stages.size());
+  const double microbatches = static_cast<double>(in.job.plan.microbatches()) * in.model.microbatch_share;
+  return sum * microbatches / static_cast<double>(in.model.stages.size());
 }
 
 }  // namespace
@@ -93,6 +96,7 @@ Report describe(const Job& job) {
 
 void summarize_model(const SummaryInput& in, Report& report) {
   report.model_parameters = parameters(in.graph);
+  report.active_parameters = active_parameters(in.graph);
   for (std::size_t stage = 0; stage < in.model.stages.size(); ++stage) {
     StageReport row;
     row.stage = static_cast<int>(stage);
@@ -126,7 +130,7 @@ void summarize(const SummaryInput& in, const Timeline& timeline, Report& report)
   report.tokens_per_s = tokens / step;
   report.tokens_per_s_per_gpu = report.tokens_per_s / gpus;
 
-  const FlopsInput flops{job.model, report.model_parameters, in.padded_vocab,
+  const FlopsInput flops{job.model, report.active_parameters, in.padded_vocab,
                          static_cast<double>(job.plan.sequence_length), job.plan.recompute == "full"};
   const double rate = tokens / step / gpus / report.mfu_peak.si();
   for (const FlopsConvention& convention : flops_conventions()) {

@@ -93,6 +93,9 @@ std::string labelled(const char* label, const std::string& text) {
 std::string heading(const Report& r, const Paint& paint) {
   std::string model = r.model_name;
   if (r.model_parameters > 0) model += fmt::format(", {} parameters", parameters_text(r.model_parameters));
+  if (r.active_parameters > 0 && r.active_parameters < r.model_parameters) {
+    model += fmt::format(", {} active", parameters_text(r.active_parameters));
+  }
   std::string name = wrapped("", r.scenario);
   name.pop_back();
   return paint.strong(name) + "\n" + labelled("model", model) + labelled("cluster", r.cluster_text) +

@@ -48,7 +48,10 @@ std::vector<VirtualPass> schedule_table(const PipelineShape& shape) {
 std::int64_t warmup_passes(const PipelineShape& shape, int stage) {
   const std::int64_t total = shape.microbatches * shape.chunks;
   // Enough forwards that the last chunk of the largest group has begun before its first backward.
-  return std::min<std::int64_t>((shape.stages - stage - 1) * 2 + (shape.chunks - 1) * largest_group(shape), total);
+  // Paired, a backward pass must not wait for the forward pass beside it: one more (Megatron-LM, overlap_moe_expert_
+  // parallel_comm).
+  const std::int64_t ahead = (shape.stages - stage - 1) * 2 + (shape.chunks - 1) * largest_group(shape);
+  return std::min<std::int64_t>(ahead + (shape.paired ? 1 : 0), total);
 }
 
 std::vector<PassStep> order(const PipelineShape& shape, int stage) {
@@ -68,6 +71,7 @@ std::vector<PassStep> order(const PipelineShape& shape, int stage) {
   for (std::int64_t k = 0; k < warmup; ++k) steps.push_back(forward(k, true));
   for (std::int64_t k = 0; k < total - warmup; ++k) {
     steps.push_back(forward(k + warmup, false));  // a blocking framework exchanges once for the pair
+    steps.back().paired = shape.paired;
     steps.push_back(backward(k));
   }
   for (std::int64_t k = total - warmup; k < total; ++k) steps.push_back(backward(k));

@@ -9,6 +9,7 @@ namespace stepcast {
 namespace {
 
 std::string one_chunk(const PipelineShape& shape) {
+  if (shape.paired) return "overlapping expert exchanges with 1f1b needs virtual stages (interleaved-1f1b)";
   return shape.chunks == 1 ? "" : "1f1b runs one model chunk a rank; virtual stages need interleaved-1f1b";
 }
 

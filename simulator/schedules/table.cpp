@@ -1,10 +1,26 @@
+#include <algorithm>
+
 #include "simulator/schedules/schedule.hpp"
 
 namespace stepcast {
 
 std::span<const Schedule> list_schedules() {
-  static const Schedule rows[] = {no_pipeline, gpipe, one_f_one_b, interleaved_one_f_one_b};
+  static const Schedule rows[] = {no_pipeline, gpipe, one_f_one_b, interleaved_one_f_one_b, zb_h1, zb_v, dualpipe};
   return rows;
+}
+
+PipelineShape pipeline_shape(const ParallelPlan& plan) {
+  return {plan.pipeline_parallel, plan.virtual_stages, plan.microbatches(),
+          plan.expert_parallel > 1 && plan.overlap_ep.value_or(false)};
+}
+
+std::int64_t most_in_flight(const std::vector<PassStep>& steps) {
+  std::int64_t now = 0, most = 0;
+  for (const PassStep& step : steps) {
+    if (step.kind == PassKind::forward) most = std::max(most, ++now);
+    if (step.kind == PassKind::backward || step.kind == PassKind::backward_weight) --now;
+  }
+  return most;
 }
 
 const Schedule* find_schedule(std::string_view name) {

@@ -14,7 +14,7 @@ namespace stepcast {
 /// What the formulas need.
 struct FlopsInput {
   const Architecture& model;
-  double parameters = 0;       ///< N, a tied embedding once
+  double parameters = 0;       ///< N, a tied embedding once, of experts those that one token visits
   double vocab = 0;            ///< V, padded
   double sequence_length = 0;  ///< s
   bool full_recompute = false;

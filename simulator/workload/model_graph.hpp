@@ -20,9 +20,11 @@ enum class TensorSplit { column, row, whole };
 
 /// Which experts tokens go to.
 struct Routing {
-  std::int64_t experts = 0;    ///< E; 0: no routing, every token passes
-  std::int64_t top_k = 0;      ///< experts that a token visits
-  double capacity_factor = 0;  ///< rows of an expert, padded, of its even share; 0: dropless
+  std::int64_t experts = 0;       ///< E; 0: no routing, every token passes
+  std::int64_t top_k = 0;         ///< experts that a token visits
+  double capacity_factor = 0;     ///< rows of an expert, padded, of its even share; 0: dropless
+  std::int64_t groups = 1;        ///< of experts, in order
+  std::int64_t groups_taken = 1;  ///< that the experts of a token may belong to
 };
 
 struct NormOp {
@@ -113,11 +115,24 @@ struct CrossEntropyOp {
   std::int64_t vocab = 0;
 };
 
+/// Parts of a layer that can be computed again in the backward pass, by the names of Megatron-LM's `recompute_modules`;
+/// bits of a set, since experts are part of a whole mixture-of-experts layer.
+namespace module {
+inline constexpr unsigned core_attention = 1;
+inline constexpr unsigned layernorm = 2;
+inline constexpr unsigned mlp = 4;
+inline constexpr unsigned moe = 8;
+inline constexpr unsigned shared_experts = 16;
+inline constexpr unsigned expert_activation = 32;
+inline constexpr unsigned latent_up_projection = 64;
+}  // namespace module
+
 struct ModelOp {
   std::string_view name;  ///< static text
   std::variant<NormOp, LinearOp, RotaryOp, CoreAttentionOp, ActivationOp, ResidualOp, EmbeddingOp, LmHeadOp,
                CrossEntropyOp, RouterOp, DispatchOp, ExpertLinearOp, CombineOp>
       what;
+  unsigned modules = 0;  ///< that it belongs to
 };
 
 /// A run of operators that pipeline parallelism does not split.

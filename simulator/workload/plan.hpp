@@ -10,8 +10,9 @@
 
 namespace stepcast {
 
-/// selective: the attention core alone; selective_op: every second matrix product and all that is pointwise
-enum class Recompute { none, selective, selective_op, full };
+/// selective: the attention core alone; selective_op: every second matrix product and all that is pointwise; modules: a
+/// list of parts of a layer
+enum class Recompute { none, selective, selective_op, modules, full };
 
 enum class LayerSplit { automatic, even, embedding_and_loss_as_layers, given };
 

@@ -34,6 +34,8 @@ struct LocalBlock {
   Bytes saved;                       ///< activations kept from the forward to the backward pass
   Bytes working;                     ///< alive only while this block itself runs backward: recomputed activations
 
+  double recomputed_share = 0;  ///< of the forward pass, what the backward pass launches again
+
   ParameterCount count() const { return {parameters - expert_parameters, expert_parameters}; }
 };
 
@@ -55,6 +57,7 @@ struct ShardedModel {
   LocalBlock head;
   std::vector<LocalBlock> kinds;
   std::vector<std::vector<ChunkContents>> stages;  ///< [stage][chunk]
+  double microbatch_share = 1;  ///< of a replica's microbatches, what each chunk sees: half where they go both ways
   bool tied_embeddings = false;
   double embedding_table_parameters = 0;  ///< of one rank: what first and last stage reduce when tied
 

@@ -101,8 +101,9 @@ inline Framework ideal_framework() {
   f.host_time_per_layer_forward = f.host_time_per_layer_backward = f.host_time_per_step = given(Seconds(0));
   f.dispatcher = given(std::string("alltoall"));
   f.overlap_ep = f.expert_tensor_follows = f.fp8_dispatch = given(false);
+  f.exchange_sms = given(1);
   f.router_kernels = given(1.0);
-  f.host_time_per_moe_layer_forward = f.host_time_per_moe_layer_backward = given(Seconds(0));
+  f.host_time_per_moe_operator = given(Seconds(0));
   f.recompute_stops_early = given(false);
   f.vocab_multiple = given(1);
   f.vocab_multiple_times_tp = given(false);

@@ -202,13 +202,17 @@ TEST_F(Import, VidurMemoryCountsBytes) {
                                         "h100,add,1000,4096,fp16,0.020,8,m,1\n"
                                         "h100,mlp_act,1000,4096,fp16,0.020,8,m,1\n"
                                         "h100,input_layernorm,1000,4096,fp16,0.020,8,m,1\n"
-                                        "h100,attn_rope,1000,128,fp16,0.020,8,m,1\n");
-  ASSERT_EQ(imported.measurements.size(), 3u);
+                                        "h100,attn_rope,1000,128,fp16,0.020,8,m,1\n"
+                                        "h100,mlp_act,1000,10240,fp16,0.020,8,phi-2,1\n"
+                                        "h100,add,1000,2560,fp16,0.020,8,phi-2,1\n");
+  ASSERT_EQ(imported.measurements.size(), 4u);
   EXPECT_EQ(imported.measurements[0].point,
-            MeasuredPoint(MemoryPoint{"residual_add", 24'576'000, 4096}));  // 3 x 1000 x 4096 x 2 B
-  EXPECT_EQ(imported.measurements[1].point, MeasuredPoint(MemoryPoint{"swiglu", 24'576'000, 4096}));
-  EXPECT_EQ(imported.measurements[2].point, MeasuredPoint(MemoryPoint{"rmsnorm", 16'384'000, 4096}));
-  EXPECT_THAT(imported.left_out, ElementsAre(Pair("operator attn_rope", 1)));
+            MeasuredPoint(MemoryPoint{"residual_add", 24'576'000, 4096, true}));  // 3 x 1000 x 4096 x 2 B
+  EXPECT_EQ(imported.measurements[1].point, MeasuredPoint(MemoryPoint{"swiglu", 24'576'000, 4096, true}));
+  EXPECT_EQ(imported.measurements[2].point, MeasuredPoint(MemoryPoint{"rmsnorm", 16'384'000, 4096, true}));
+  EXPECT_EQ(imported.measurements[3].point, MeasuredPoint(MemoryPoint{"gelu", 40'960'000, 10240, true}));
+  // Phi adds attention and feed-forward to the residual in one row, two kernels.
+  EXPECT_THAT(imported.left_out, ElementsAre(Pair("operator add", 1), Pair("operator attn_rope", 1)));
 }
 
 TEST_F(Import, AiconfiguratorFiltersTypes) {

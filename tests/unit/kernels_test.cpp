@@ -559,6 +559,29 @@ TEST(Attention, SaysOnWhichConstantsItRests) {
 
 // --- memory-bound kernels -----------------------------------------------------------------------------------------
 
+TEST(MemoryBound, WarmKernelsFindInTheL2WhatItHolds) {
+  Gpu gpu = fixtures::ideal_gpu();  // 1 TB/s
+  gpu.l2.value = 50_MB;
+  gpu.memory_bound.l2_speedup.value = 2;
+  const auto microseconds = [&](Bytes bytes, bool warm) { return memory_time({bytes, 1, warm}, gpu).time / 1.0_us; };
+  EXPECT_NEAR(microseconds(40_MB, false), 40, 1e-9);
+  EXPECT_NEAR(microseconds(40_MB, true), 20, 1e-9);
+  EXPECT_NEAR(microseconds(200_MB, true), 200 * (1 - 0.25 / 2), 1e-9);  // a quarter of it at twice the bandwidth
+}
+
+// Medians of Vidur's tables (@ 7d47513, additions of 16 to 32 MB, repeated on the same buffers) lie above the A100's
+// 2,039 GB/s, those beyond 128 MB at 0.84 of it.
+TEST(MemoryBound, RepeatedAdditionsOnAnA100) {
+  Gpu gpu = load_gpu("a100-80gb-sxm");
+  gpu.memory_bound.bandwidth_fraction.value = 0.83;
+  gpu.memory_bound.ramp_time.value = 1.0_us;
+  gpu.memory_bound.l2_speedup.value = 1.3;
+  const auto share = [&](Bytes bytes) { return bytes / memory_time({bytes, 1, true}, gpu).time / *gpu.hbm_bandwidth; };
+  EXPECT_NEAR(share(24_MB), 1.03, 0.06);
+  EXPECT_NEAR(share(96_MB), 0.88, 0.06);
+  EXPECT_NEAR(share(512_MB), 0.84, 0.03);
+}
+
 TEST(MemoryBound, IsBytesOverBandwidthWithARampAndAFloor) {
   Gpu gpu = fixtures::ideal_gpu();  // 1 TB/s
   gpu.memory_bound.bandwidth_fraction.value = 0.8;

@@ -14,13 +14,15 @@ TEST(ModelPresets, HaveTheirPublishedParameters) {
     const Architecture model = load_model_preset(preset.name);
     const ModelFamily* family = family_of(model);
     ASSERT_NE(family, nullptr) << preset.name;
-    const double count = parameters(family->build(model, model.vocab, model.max_positions));
+    const ModelGraph graph = family->build(model, model.vocab, model.max_positions);
+    const double count = parameters(graph);
     const auto published = published_parameters(preset.name);
     ASSERT_TRUE(published.has_value()) << preset.name;
     EXPECT_NEAR(count, published->count, published->tolerance * published->count) << preset.name;
+    EXPECT_NEAR(active_parameters(graph), published->active, published->tolerance * published->active) << preset.name;
     ++checked;
   }
-  EXPECT_GE(checked, 36);
+  EXPECT_GE(checked, 50);
 }
 
 TEST(HardwarePresets, AllLoad) {

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "simulator/base/text_table.hpp"
+#include "simulator/cluster/topology.hpp"
 #include "simulator/collectives/collective_time.hpp"
 #include "simulator/parallelism/recompute.hpp"
 #include "simulator/report/roofline.hpp"
@@ -25,6 +26,7 @@ Rows rows_of(const Table& table) {
 
 Rows schedules(const std::string&) { return rows_of(list_schedules()); }
 Rows collectives(const std::string&) { return rows_of(list_collectives()); }
+Rows topologies(const std::string&) { return rows_of(list_fabric_shapes()); }
 Rows recompute(const std::string&) { return rows_of(recompute_policies()); }
 Rows flops(const std::string&) { return rows_of(flops_conventions()); }
 
@@ -52,7 +54,8 @@ const std::vector<Kind>& kinds() {
       {"frameworks", "framework: NAME", list_presets},
       {"schedules", "plan: {schedule: NAME, ...}", schedules},
       {"recompute", "plan: {recompute: NAME, ...}", recompute},
-      {"collectives", "chosen by size and ranks", collectives},
+      {"collectives", "chosen by size and ranks; stepcast collective --algorithm NAME", collectives},
+      {"topologies", "of a node: interconnect: NAME; of a fabric: topology: NAME", topologies},
       {"flops", "flops_convention: NAME", flops},
       {"formats", "--format NAME", formats},
   };
