@@ -4,6 +4,7 @@
 #include <array>
 
 #include "simulator/collectives/collective_time.hpp"
+#include "simulator/collectives/communicator.hpp"
 #include "simulator/engine/expected_slowest.hpp"
 
 namespace stepcast {
@@ -71,6 +72,20 @@ Bytes CostModel::wire(const Collective& collective) const {
   if (!group.crosses_network()) return rounds * (n - 1) / n * collective.size;
   if (collective.kind == CollectiveKind::all_to_all) return (n - inside) / n * collective.size;
   return rounds * (n - 1) / n * collective.size / inside;  // the ring's channels share the NICs of a domain's members
+}
+
+double CostModel::sms(GroupKind group) const {
+  const GroupShape of = shape(group);
+  if (of.ranks <= 1 || nccl_generation(cluster_.gpu.generation) == nullptr) return 0;
+  return communicator(of, cluster_).channels;
+}
+
+Bytes memory_traffic(const Collective& collective) {
+  switch (collective.kind) {
+    case CollectiveKind::all_reduce: return 2.5 * collective.size;
+    case CollectiveKind::reduce_scatter: return 3.0 * collective.size;
+    default: return 2.0 * collective.size;
+  }
 }
 
 void CostModel::limit_sharding_nics(int nics) {

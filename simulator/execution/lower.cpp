@@ -15,6 +15,9 @@
 namespace stepcast {
 namespace {
 
+/// A message keeps one channel of a pair of GPUs busy (NCCL splits messages of some MB over two).
+constexpr double message_sms = 2;
+
 /// Both ends of the tensor that pass `kind` of microbatch i on virtual stage `to` waits for.
 using MessageKey = std::tuple<PassKind, std::int32_t, int>;
 struct MessageEnds {
@@ -110,6 +113,8 @@ class StageLowering {
                                           .stream = to_next(step) ? Stream::send_forward : Stream::send_backward,
                                           .bucket = Bucket::pp_comm,
                                           .duration = to_ticks(transfer_time()),
+                                          .sms = message_sms,
+                                          .memory_traffic = in_.boundary,
                                           .wire = in_.boundary,
                                           .label = builder_.label(forward ? "send_forward" : "send_backward"),
                                           .microbatch = step.microbatch},
@@ -127,6 +132,8 @@ class StageLowering {
                                           .stream = to_next(step) ? Stream::receive_forward : Stream::receive_backward,
                                           .bucket = Bucket::pp_comm,
                                           .duration = to_ticks(transfer_time()),
+                                          .sms = message_sms,
+                                          .memory_traffic = in_.boundary,
                                           .wire = in_.boundary,
                                           .label = builder_.label(forward ? "receive_forward" : "receive_backward"),
                                           .microbatch = step.microbatch},
@@ -391,6 +398,8 @@ Programs lower(const LoweringInput& input) {
     programs.stages.push_back(StageLowering(input, stage, labels, messages).lower());
   }
   programs.labels = std::move(labels).take();
+  programs.sms = *input.cluster.gpu.sms;
+  programs.hbm_bandwidth = *input.cluster.gpu.hbm_bandwidth;
   connect(programs, messages);
   if (find_schedule(plan.schedule)->asynchronous) post_in_order_of_sends(programs);
   return programs;

@@ -100,7 +100,8 @@ TEST(PerfettoTrace, HoldsWhatWasAskedFor) {
   EXPECT_GE(timeline.spans.size(), touching);  // whole operations: a chain of kernels that touches the window
   EXPECT_LT(timeline.spans.size(), whole.spans.size() / 4);
   // A message whose other half is left out has no arrow.
-  for (const pb::TracePacket& packet : trace_of(timeline).packet()) {
+  const pb::Trace trace = trace_of(timeline);
+  for (const pb::TracePacket& packet : trace.packet()) {
     if (packet.track_event().flow_ids_size() > 0) {
       ADD_FAILURE() << "ranks 2, 3 and 9 send each other nothing";
     }

@@ -450,13 +450,13 @@ INSTANTIATE_TEST_SUITE_P(
                 "s.yaml:3:7: plan must be a map of keys, not 'all of it'\n    plan: all of it\n          ^ near here"},
         Refusal{"fault_of_no_node", std::string(scenario) + "faults:\n  - {node: 2, speed: 0.9}\n",
                 "s.yaml:11:12: faults[0].node: there is no number 2 of its 2 nodes, which count from 0\n"
-                "      - {node: 2, speed: 0.9}\n               ^ near here"},
+                "    - {node: 2, speed: 0.9}\n             ^ near here"},
         Refusal{"fault_of_no_nic", std::string(scenario) + "faults:\n  - {node: 1, nic: 8, failed: true}\n",
                 "s.yaml:11:20: faults[0].nic: there is no number 8 of its 8 NICs of a node, which count from 0\n"
-                "      - {node: 1, nic: 8, failed: true}\n                       ^ near here"},
+                "    - {node: 1, nic: 8, failed: true}\n                     ^ near here"},
         Refusal{"fault_that_says_nothing", std::string(scenario) + "faults:\n  - {gpu: 15}\n",
-                "s.yaml:11:5: faults[0]: a fault has a `speed`, or is `failed: true`\n"
-                "      - {gpu: 15}\n        ^ near here"},
+                "s.yaml:11:5: a fault has a `speed`, or is `failed: true`\n"
+                "    - {gpu: 15}\n      ^ near here"},
         Refusal{"faults_of_no_list", std::string(scenario) + "faults: {slow: 1}\n",
                 "s.yaml:10:9: faults must be a list of faults, as in [{node: 3, speed: 0.9}], not a map\n"
                 "    faults: {slow: 1}\n            ^ near here"},
