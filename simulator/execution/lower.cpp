@@ -10,6 +10,7 @@
 #include "simulator/execution/pass_ops.hpp"
 #include "simulator/execution/program_builder.hpp"
 #include "simulator/execution/step_work.hpp"
+#include "simulator/parallelism/offload.hpp"
 #include "simulator/schedules/schedule.hpp"
 
 namespace stepcast {
@@ -308,12 +309,24 @@ class StageLowering {
                           "embedding_gradient_reduce", {last_pass});
       reduced = builder_.last(Stream::data);
     }
+    if (plan.optimizer_on_cpu() && !data_parallel_->downloads_gradients()) {
+      builder_.local(Stream::data, Bucket::dp_comm, "gradient_download",
+                     host_copy_time(Bytes(in_.gradient_bytes * work_.owned), in_.cluster.node), {last_pass, reduced});
+      reduced = builder_.last(Stream::data);
+    }
     // The norm of all gradients is a barrier across the whole job.
     builder_.local(Stream::compute, Bucket::optimizer, "gradient_norm", in_.costs.memory_pass(work_.norm),
                    {reduced, builder_.last(Stream::tensor), builder_.last(Stream::expert)});
     builder_.collective(Stream::compute, Bucket::dp_comm, {CollectiveKind::all_reduce, GroupKind::world, Bytes(4)},
                         "gradient_norm_reduce", {});
     builder_.local(Stream::compute, Bucket::optimizer, "optimizer", in_.costs.memory_pass(work_.update), {});
+    if (plan.optimizer_on_cpu()) {
+      const auto of_node = static_cast<int>(std::min<std::int64_t>(in_.cluster.gpus, in_.cluster.gpus_per_node));
+      builder_.local(Stream::compute, Bucket::optimizer, "cpu_adam",
+                     cpu_adam_time(work_.owned, in_.cluster.node, of_node, framework), {});
+      builder_.local(Stream::compute, Bucket::optimizer, "parameter_upload",
+                     host_copy_time(Bytes(in_.parameter_bytes * work_.owned), in_.cluster.node), {});
+    }
     const std::int32_t gathered = data_parallel_->after_optimizer();
     builder_.local(Stream::compute, Bucket::host, "between_steps", *framework.host_time_per_step,
                    {gathered, builder_.last(Stream::data), builder_.last(Stream::tensor),

@@ -97,6 +97,7 @@ struct Framework {
   Sourced<double> gradient_clip_bytes;   ///< bytes moved per parameter by norm and clipping
   Sourced<double> gradient_clear_bytes;  ///< bytes written per parameter to clear the gradients
   Sourced<double> gradient_scale_bytes;  ///< bytes moved per parameter to scale gradients before the reduction
+  Sourced<double> cpu_adam_fraction;     ///< of the host's memory bandwidth, reached by its Adam on the CPU
   Sourced<bool> sharded_master;          ///< fully sharded parameters are fp32 and the master copy (PyTorch FSDP)
   Sourced<Bytes> reduce_buffer;          ///< flat copies of gradients on their way into the reduction
   Sourced<Bytes> communicator_memory;    ///< buffers of one NCCL communicator

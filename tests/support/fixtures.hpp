@@ -113,6 +113,7 @@ inline Framework ideal_framework() {
   f.gradient_clear_bytes = given(4.0);
   f.gradient_scale_bytes = given(8.0);
   f.fp8_saves_inputs = f.sharded_master = given(false);
+  f.cpu_adam_fraction = given(0.5);
   f.reduce_buffer = f.communicator_memory = given(Bytes(0));
   f.fragmentation = given(1.0);
   return f;
