@@ -84,7 +84,8 @@ context_memory: {value: 1 GiB, basis: assumed, source: "judgement"}
 std::string node_file(const std::string& gpu, int gpus, int domain_gpus) {
   return "description: \"A node\"\ngpu: " + gpu + "\ngpus: " + std::to_string(gpus) +
          "\ninterconnect: nvswitch\ndomain_gpus: " + std::to_string(domain_gpus) + "\nintra:" + link_tier +
-         "pcie_bandwidth: {value: 25 GB/s, basis: datasheet, source: \"sheet\"}\n";
+         "pcie_bandwidth: {value: 25 GB/s, basis: datasheet, source: \"sheet\"}\n"
+         "host_memory_bandwidth: {value: 400 GB/s, basis: datasheet, source: \"sheet\"}\n";
 }
 
 std::string fabric_file(int nics) {
