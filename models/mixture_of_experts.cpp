@@ -11,7 +11,7 @@ void add_experts(const Architecture& model, Block& layer) {
   const std::int64_t h = model.hidden;
   const std::int64_t f = moe.expert_ffn;
   const std::int64_t gates = model.gated() ? 2 : 1;
-  const Routing routing{moe.experts, moe.top_k, moe.capacity_factor.value_or(0)};
+  const Routing routing{moe.experts, moe.top_k, moe.capacity_factor.value_or(0), moe.groups, moe.groups_per_token};
   auto add = [&layer](std::string_view name, auto op, unsigned modules = 0) {
     layer.ops.push_back({name, op, modules});
   };

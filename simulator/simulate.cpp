@@ -10,6 +10,26 @@
 namespace stepcast {
 namespace {
 
+/// Where ranks sit when the plan places them in another order than that of their numbers (Megatron's).
+std::vector<std::int64_t> gpus_of_ranks(const Job& job) {
+  const ParallelPlan& plan = job.plan;
+  if (plan.placement == "megatron") return {};
+  const std::int64_t degrees[] = {plan.tensor_parallel, plan.context_parallel, plan.data_parallel,
+                                  plan.pipeline_parallel};
+  constexpr RankDimension dimensions[] = {RankDimension::tensor, RankDimension::context, RankDimension::data,
+                                          RankDimension::pipeline};
+  const Placement placement(parse_rank_order(plan.placement), {degrees[0], degrees[1], 1, degrees[2], degrees[3]});
+  std::vector<std::int64_t> gpus(static_cast<std::size_t>(plan.gpus()));
+  for (std::size_t rank = 0; rank < gpus.size(); ++rank) {
+    auto rest = static_cast<std::int64_t>(rank);
+    for (std::size_t i = 0; i < std::size(degrees); ++i) {
+      gpus[rank] += rest % degrees[i] * placement.stride(dimensions[i]);
+      rest /= degrees[i];
+    }
+  }
+  return gpus;
+}
+
 Disturbances disturbances_of(const Job& job, const ExecutionOptions& options) {
   if (options.fold) return {};
   Disturbances found;
@@ -18,12 +38,20 @@ Disturbances disturbances_of(const Job& job, const ExecutionOptions& options) {
     found.speed = *job.cluster.gpu.speed_spread;
     found.launch = *job.cluster.gpu.launch_spread;
   }
+  std::vector<std::int64_t> rank_of_gpu;
+  const std::vector<std::int64_t> gpus = gpus_of_ranks(job);
+  rank_of_gpu.resize(gpus.size());
+  for (std::size_t rank = 0; rank < gpus.size(); ++rank) {
+    rank_of_gpu[static_cast<std::size_t>(gpus[rank])] = static_cast<std::int64_t>(rank);
+  }
   for (const Fault& fault : job.faults) {
     if (fault.of_nic() || fault.failed) continue;
     const std::int64_t node_gpus = std::max(1, job.cluster.gpus_per_node);
     const std::int64_t first = fault.gpu ? *fault.gpu : *fault.node * node_gpus;
     const std::int64_t last = fault.gpu ? first : std::min(first + node_gpus, job.cluster.gpus) - 1;
-    for (std::int64_t gpu = first; gpu <= last; ++gpu) found.slow.try_emplace(gpu, 1).first->second *= fault.speed;
+    for (std::int64_t gpu = first; gpu <= last; ++gpu)
+      found.slow.try_emplace(rank_of_gpu.empty() ? gpu : rank_of_gpu[static_cast<std::size_t>(gpu)], 1).first->second *=
+          fault.speed;
   }
   return found;
 }
@@ -31,7 +59,8 @@ Disturbances disturbances_of(const Job& job, const ExecutionOptions& options) {
 Timeline run_events(const Programs& programs, const Job& job, const ExecutionOptions& options,
                     const Disturbances& disturbances, std::span<const Fault> faults) {
   if (!options.contention) return events(programs, options, disturbances);
-  const Interconnect interconnect = ports_of(job.cluster, options.fold, faults);
+  Interconnect interconnect = ports_of(job.cluster, options.fold, faults);
+  interconnect.gpu_of_rank = gpus_of_ranks(job);
   return events(programs, options, disturbances, &interconnect);
 }
 

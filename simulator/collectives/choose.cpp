@@ -29,6 +29,8 @@ constexpr AlgorithmRow rows[] = {
      hierarchical, hierarchical_messages, false},
     {Algorithm::halving_doubling, "halving-doubling", "log2(n) exchanges of halves (not NCCL)", halving_doubling,
      halving_doubling_messages, false},
+    {Algorithm::symmetric, "symmetric",
+     "NCCL 2.27's kernels on registered buffers, one NVLink domain (Hopper and later)", nccl_symmetric, nvls_messages},
 };
 
 constexpr Protocol protocols[] = {Protocol::ll, Protocol::ll128, Protocol::simple};

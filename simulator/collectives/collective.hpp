@@ -22,7 +22,8 @@ enum class Algorithm : std::uint8_t {
   pairwise,
   pxn,
   hierarchical,
-  halving_doubling
+  halving_doubling,
+  symmetric
 };
 
 /// How NCCL moves data: 8-byte stores with a flag each, 128-byte lines with a flag each, or chunks behind a flag.
@@ -37,6 +38,7 @@ struct CollectiveOptions {
   bool nvls = true;                    ///< NCCL_NVLS_ENABLE: NVSwitches that add up
   bool sharp = false;                  ///< NCCL_COLLNET_ENABLE: network switches that add up
   bool pxn = true;                     ///< NCCL_P2P_PXN_LEVEL: all_to_all forwards through the GPU beside the NIC
+  bool registered = false;             ///< buffers in symmetric windows (ncclCommWindowRegister): NCCL 2.27 and later
   int channels = 0;                    ///< NCCL_MIN_CTAS; 0: what the topology search finds
 };
 

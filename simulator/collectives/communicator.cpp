@@ -115,6 +115,7 @@ Communicator communicator(const GroupShape& group, const Cluster& cluster, const
 
   c.nvls = options.nvls && g.nvls_efficiency > 0 && node.interconnect == "nvswitch" && !alone;
   c.sharp = options.sharp && !c.one_node();
+  c.registered = options.registered && node.interconnect == "nvswitch";
   if (c.nvls) {
     // One channel a GPU: each is the root of its own share of the data. Eight are enough for a rack, too.
     const double wanted = std::min(c.per_node, 8.0);

@@ -14,6 +14,7 @@ struct Communicator {
   const NcclGeneration* generation = nullptr;
   bool nvlink = true;       ///< no PCIe hop inside a node
   bool nvls = false;        ///< the node's switches add up
+  bool registered = false;  ///< buffers in symmetric windows
   bool sharp = false;       ///< the network's switches add up
   bool plain_tree = false;  ///< NCCL found no balanced tree: 85% of its bandwidth
   double channels = 1;      ///< of rings and trees

@@ -49,6 +49,10 @@ NcclEstimate hierarchical(CollectiveKind kind, Protocol protocol, Bytes size, co
 /// Rabenseifner, Gropp 2005).
 NcclEstimate halving_doubling(CollectiveKind kind, Protocol protocol, Bytes size, const Communicator& c);
 
+/// Kernels on buffers that are registered as symmetric windows, one NVLink domain of Hopper or Blackwell. LL for small
+/// sizes; Simple by NVSwitches that add up.
+NcclEstimate nccl_symmetric(CollectiveKind kind, Protocol protocol, Bytes size, const Communicator& c);
+
 /// The latencies of the hops inside a node: NVLink, or PCIe where a path has such a hop.
 const NcclLatencies::Hop& hops_inside(const Communicator& c);
 

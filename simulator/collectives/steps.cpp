@@ -99,6 +99,7 @@ std::vector<Round> rounds_of(Algorithm algorithm, CollectiveKind kind, Bytes siz
     case Algorithm::ring: return ring(kind, size, n, p, nodes);
     case Algorithm::tree: return tree(kind, size, n, p, nodes);
     case Algorithm::nvls:
+    case Algorithm::symmetric:
     case Algorithm::nvls_tree: return nvls(kind, size, n, p, nodes);
     case Algorithm::collnet_direct:
     case Algorithm::collnet_chain: return collnet(kind, size, n, p, nodes);

@@ -86,6 +86,8 @@ class Compiler {
                                   .stream = in.stream,
                                   .bucket = in.bucket,
                                   .group = in.group,
+                                  .sms = in.sms,
+                                  .memory_traffic = in.memory_traffic,
                                   .wire = in.wire,
                                   .first_wait = static_cast<std::int32_t>(code_.waits.size()),
                                   .wait_count = static_cast<std::int32_t>(waits_[at(i)].size()),

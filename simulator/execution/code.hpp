@@ -22,9 +22,11 @@ struct Operation {
   Bucket bucket{};
   GroupKind group{};
   SimTime duration{};
-  SimTime clocked{};    ///< part of it that follows the core clock
-  Bytes wire{};         ///< what it moves over each link that it crosses
-  double launched = 0;  ///< ticks that spread between launches acts on: the root of the sum of squares
+  SimTime clocked{};       ///< part of it that follows the core clock
+  double sms = 0;          ///< that it takes from kernels
+  Bytes memory_traffic{};  ///< that it takes from kernels while it runs
+  Bytes wire{};            ///< what it moves over each link that it crosses
+  double launched = 0;     ///< ticks that spread between launches acts on: the root of the sum of squares
   std::int32_t first_wait = 0, wait_count = 0;  ///< range of Code::waits
   std::int32_t parts = -1;                      ///< index into Code::parts when it is not of one bucket
   std::int32_t peer_stage = -1, peer = -1;      ///< send and receive: the operation that is the other half

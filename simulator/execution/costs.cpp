@@ -4,6 +4,7 @@
 #include <array>
 
 #include "simulator/collectives/collective_time.hpp"
+#include "simulator/collectives/communicator.hpp"
 #include "simulator/engine/expected_slowest.hpp"
 
 namespace stepcast {
@@ -65,11 +66,26 @@ Seconds CostModel::collective(CollectiveKind kind, GroupKind group, Bytes size) 
 Bytes CostModel::wire(const Collective& collective) const {
   const GroupShape group = shape(collective.group);
   if (group.ranks <= 1) return Bytes(0);
+  if (collective.exchange) return group.crosses_network() ? collective.exchange->outside : collective.exchange->inside;
   const double n = static_cast<double>(group.ranks), inside = static_cast<double>(group.per_domain);
   const double rounds = collective.kind == CollectiveKind::all_reduce ? 2 : 1;
   if (!group.crosses_network()) return rounds * (n - 1) / n * collective.size;
   if (collective.kind == CollectiveKind::all_to_all) return (n - inside) / n * collective.size;
   return rounds * (n - 1) / n * collective.size / inside;  // the ring's channels share the NICs of a domain's members
+}
+
+double CostModel::sms(GroupKind group) const {
+  const GroupShape of = shape(group);
+  if (of.ranks <= 1 || nccl_generation(cluster_.gpu.generation) == nullptr) return 0;
+  return communicator(of, cluster_).channels;
+}
+
+Bytes memory_traffic(const Collective& collective) {
+  switch (collective.kind) {
+    case CollectiveKind::all_reduce: return 2.5 * collective.size;
+    case CollectiveKind::reduce_scatter: return 3.0 * collective.size;
+    default: return 2.0 * collective.size;
+  }
 }
 
 void CostModel::limit_sharding_nics(int nics) {
@@ -116,7 +132,7 @@ OpCost CostModel::op(const LocalOp& op) const {
   }
   const KernelTime kernel = kernel_time(op);
   const double slowdown = (kernel.clocked ? clock_slowdown_ : 1) * launch_slowdown_;
-  return {to_ticks(kernel.time * slowdown + *cluster_.gpu.launch_gap),
+  return {to_ticks(kernel.time * slowdown * op.stretch + *cluster_.gpu.launch_gap),
           kernel.time,
           Bucket::compute,
           kernel.bound,

@@ -30,6 +30,10 @@ struct FoldedPass {
   BucketTimes parts{};  ///< sums to the duration
 };
 
+/// What a ring reads and writes on each GPU: an all_gather every byte once each, a reduce_scatter reads twice (NVIDIA
+/// forum 337991; modelled as 2 to 3 bytes a byte of the tensor).
+Bytes memory_traffic(const Collective& collective);
+
 class CostModel {
  public:
   /// @param expected_spread  add the expected wait for the slowest of the ranks that synchronise
@@ -42,6 +46,8 @@ class CostModel {
   Seconds collective(CollectiveKind kind, GroupKind group, Bytes size) const;
   /// What a collective moves over each link that it crosses: NVLinks inside a domain, else the members' NICs.
   Bytes wire(const Collective& collective) const;
+  /// SMs that a collective of the group keeps busy: one a channel.
+  double sms(GroupKind group) const;
   GroupShape shape(GroupKind group) const;
   /// A rank of the next pipeline stage is in another NVLink domain.
   bool stages_cross_network() const;

@@ -44,6 +44,8 @@ class DataParallelism {
   virtual void after_pass(const PassStep& step) = 0;
   /// Launches what is left to reduce. @return what the gradient norm waits for, or -1
   virtual std::int32_t finish_gradients() = 0;
+  /// Whether it sends each reduced gradient to the CPU at once; else all of them go down before the optimizer.
+  virtual bool downloads_gradients() const { return false; }
   /// @return what the step waits for after the optimizer, or -1
   virtual std::int32_t after_optimizer() = 0;
 };

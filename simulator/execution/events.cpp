@@ -30,6 +30,8 @@ class Events {
         launch_seed_(random_bits(disturbances.seed, disturbances.step, -2)),
         ranks_(static_cast<std::size_t>(layout_.ranks())),
         accounts_(ranks_.size()),
+        interferes_(options.interference),
+        work_(interferes_ ? ranks_.size() : 0),
         arrived_(static_cast<std::size_t>(layout_.group_ids()), 0) {
     if (interconnect != nullptr) network_.emplace(*interconnect, programs.grid, options.fold, code_);
     if (network_ && options.record_spans) watch_links();
@@ -58,8 +60,9 @@ class Events {
     }
     for (;;) {
       if (network_ && !network_->idle()) {
+        // What starts at one moment starts together: rates are worked out once.
         const SimTime flow = network_->next();
-        if (queue_.empty() || flow <= queue_.next_time()) {
+        if (queue_.empty() || flow < queue_.next_time()) {
           now_ = flow.ps;
           for (const auto& ended : network_->advance(flow)) {
             ++events_;
@@ -103,6 +106,13 @@ class Events {
     std::vector<std::pair<std::int32_t, Interval>> history;
   };
 
+  /// What is left of a rank's kernel, and what transfers beside it take.
+  struct Work {
+    double left = 0;  ///< ticks at full speed, at `since`
+    std::int64_t since = 0;
+    double sms = 0, bandwidth = 0;
+  };
+
   Rank& at(std::int32_t rank) { return ranks_[static_cast<std::size_t>(rank)]; }
   const Code& code(std::int32_t rank) const { return code_[static_cast<std::size_t>(layout_.stage(rank))]; }
   std::int32_t next_operation(std::int32_t rank, std::size_t stream) {
@@ -130,15 +140,22 @@ class Events {
   void issue(std::int32_t rank, std::size_t stream, const Operation& operation) {
     const End end{now_, rank, static_cast<std::uint8_t>(stream), operation.kind, operation.group};
     switch (operation.kind) {
-      case InstructionKind::local:
+      case InstructionKind::local: {
         if (stream == compute) begin_compute(rank);
-        queue_.push({now_ + sampled(rank, operation)}, end);
+        const std::int64_t duration = sampled(rank, operation);
+        if (stream == compute && interferes_) {
+          work_[static_cast<std::size_t>(rank)].left = static_cast<double>(duration);
+        }
+        queue_.push({now_ + duration}, end);
         return;
+      }
       case InstructionKind::send:
       case InstructionKind::receive: {
         const std::int32_t peer = layout_.peer(rank, operation.peer_stage);
         const auto other = static_cast<std::size_t>(code(peer).operation(operation.peer).stream);
         if (!(at(peer).running >> other & 1U) || next_operation(peer, other) != operation.peer) return;  // not posted
+        take(rank, operation, 1);
+        take(peer, operation, 1);
         const bool sends = operation.kind == InstructionKind::send;
         FlowId flow;
         if (network_ && network_->start_message({now_}, sends ? rank : peer, sends ? peer : rank, operation, flow)) {
@@ -162,6 +179,7 @@ class Events {
         }
         arrived = 0;
         for (std::int32_t i = 0; stream == compute && i < group.count; ++i) begin_compute(group.member(i));
+        for (std::int32_t i = 0; interferes_ && i < group.count; ++i) take(group.member(i), operation, 1);
         FlowId flow;
         if (network_ && network_->start_collective({now_}, rank, operation, flow)) {
           follow(flow, end);
@@ -192,6 +210,7 @@ class Events {
 
   void begin_compute(std::int32_t rank) {
     Rank& state = at(rank);
+    if (interferes_) work_off(rank);
     state.computing = true;
     if (now_ > state.idle_since) {
       Account& account = accounts_[static_cast<std::size_t>(rank)];
@@ -207,21 +226,66 @@ class Events {
     accounts_[static_cast<std::size_t>(rank)].history.clear();
   }
 
+  /// How much of a kernel's full speed is left beside the transfers that run: its matrix part loses their SMs, the rest
+  /// their memory traffic. (Waves of tiles are left out: the loss is linear in SMs.)
+  double speed(const Operation& operation, double sms, double bandwidth) const {
+    const double all = std::max(1.0, static_cast<double>(operation.duration.ps));
+    const double matrix = static_cast<double>(operation.clocked.ps) / all;
+    const double left_sms = std::max(0.1, 1 - sms / std::max(1.0, programs_.sms));
+    const double left_bandwidth = std::max(0.1, 1 - bandwidth / programs_.hbm_bandwidth.si());
+    return 1 / (matrix / left_sms + (1 - matrix) / left_bandwidth);
+  }
+
+  /// Notes what a rank's kernel has done up to now.
+  void work_off(std::int32_t rank) {
+    Work& work = work_[static_cast<std::size_t>(rank)];
+    if (at(rank).computing && now_ > work.since) {
+      const Operation& operation = code(rank).operation(next_operation(rank, compute));
+      work.left -= static_cast<double>(now_ - work.since) * speed(operation, work.sms, work.bandwidth);
+    }
+    work.since = now_;
+  }
+
+  /// A transfer begins (1) or ends (-1) to take its share of a rank.
+  void take(std::int32_t rank, const Operation& operation, int way) {
+    if (!interferes_ || operation.duration.ps == 0) return;
+    work_off(rank);
+    Work& work = work_[static_cast<std::size_t>(rank)];
+    work.sms += way * operation.sms;
+    work.bandwidth += way * (operation.memory_traffic / operation.duration.seconds()).si();
+  }
+
   void finish(const End& end) {
     const std::size_t stream = end.stream;
     switch (end.kind) {
-      case InstructionKind::local: complete(end.rank, stream, end.began); return;
+      case InstructionKind::local:
+        if (interferes_ && stream == compute) {
+          work_off(end.rank);
+          // Slowed down meanwhile: not before the rest is done at full speed does it end.
+          constexpr double a_nanosecond = 1000;
+          const double left = work_[static_cast<std::size_t>(end.rank)].left;
+          if (left > a_nanosecond) {
+            queue_.push({now_ + std::llround(left)}, end);
+            return;
+          }
+        }
+        complete(end.rank, stream, end.began);
+        return;
       case InstructionKind::send:
       case InstructionKind::receive: {
         const Operation& operation = code(end.rank).operation(next_operation(end.rank, stream));
         const std::int32_t peer = layout_.peer(end.rank, operation.peer_stage);
         const auto other = static_cast<std::size_t>(code(peer).operation(operation.peer).stream);
+        take(end.rank, operation, -1);
+        take(peer, operation, -1);
         complete(peer, other, end.began);
         complete(end.rank, stream, end.began);
         return;
       }
       case InstructionKind::collective: {
         const RankGroup group = layout_.group(end.rank, end.group);
+        const Operation& operation = code(end.rank).operation(next_operation(end.rank, stream));
+        for (std::int32_t i = 0; interferes_ && i < group.count; ++i) take(group.member(i), operation, -1);
         for (std::int32_t i = 0; i < group.count; ++i) complete(group.member(i), stream, end.began);
         return;
       }
@@ -323,11 +387,13 @@ class Events {
   std::vector<double> slowness_;  ///< per rank: share by which clocked work takes longer
   std::vector<Rank> ranks_;
   std::vector<Account> accounts_;
-  std::vector<std::int32_t> arrived_;  ///< at the next collective of each group
+  const bool interferes_;
+  std::vector<Work> work_;                    ///< of each rank, when transfers and kernels interfere
+  std::vector<std::int32_t> arrived_;         ///< at the next collective of each group
   std::vector<std::int64_t> latest_arrival_;  ///< at the next collective of each group
-  std::vector<double> kept_waiting_;   ///< by each rank, ticks
-  std::vector<std::size_t> offset_;    ///< of each rank in the following
-  std::vector<Interval> ran_;          ///< when every operation ran, for the critical path
+  std::vector<double> kept_waiting_;          ///< by each rank, ticks
+  std::vector<std::size_t> offset_;           ///< of each rank in the following
+  std::vector<Interval> ran_;                 ///< when every operation ran, for the critical path
   EventQueue<End> queue_;
   std::optional<Network> network_;
   std::vector<End> transfers_;  ///< by flow

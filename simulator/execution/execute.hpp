@@ -15,7 +15,7 @@ struct Disturbances {
   double launch = 0;  ///< standard deviation of one kernel's time
   std::uint64_t seed = 1;
   std::int64_t step = 0;                ///< clocks stay as they are from step to step, launches do not
-  std::map<std::int64_t, double> slow;  ///< by GPU: its clock, of what it should be
+  std::map<std::int64_t, double> slow;  ///< by rank: its GPU's clock, of what it should be
 
   bool any() const { return speed > 0 || launch > 0 || !slow.empty(); }
 };

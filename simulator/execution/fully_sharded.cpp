@@ -10,6 +10,7 @@
 #include <tuple>
 
 #include "simulator/execution/data_parallel.hpp"
+#include "simulator/parallelism/offload.hpp"
 
 namespace stepcast {
 namespace {
@@ -39,11 +40,19 @@ class FullySharded : public DataParallelism {
     ++at_;
     if (at.step.kind == PassKind::forward || !scatters(at.step)) return;
     copy("copy_in", (in_.parameter_bytes + in_.gradient_bytes) * at.block.parameters);  // widened to the reduced type
-    launch(CollectiveKind::reduce_scatter, at.block.count() * in_.gradient_bytes, "gradient_scatter");
+    const ParameterCount gradient = at.block.count() * in_.gradient_bytes;
+    launch(CollectiveKind::reduce_scatter, gradient, "gradient_scatter");
+    if (downloads_gradients()) {
+      const Bytes owned(gradient.dense / static_cast<double>(in_.plan.dense_copies()) +
+                        gradient.expert / static_cast<double>(in_.plan.expert_copies()));
+      stage_.builder.local(Stream::data, Bucket::dp_comm, "gradient_download", host_copy_time(owned, in_.cluster.node),
+                           {});
+    }
   }
 
   void after_pass(const PassStep&) override {}
   std::int32_t finish_gradients() override { return stage_.builder.last(Stream::data); }
+  bool downloads_gradients() const override { return in_.plan.optimizer_on_cpu() && in_.plan.dense_copies() > 1; }
   std::int32_t after_optimizer() override { return -1; }
 
  private:

@@ -54,16 +54,57 @@ Interconnect ports_of(const Cluster& cluster, bool shares, std::span<const Fault
     const auto found = instead.find(own);
     return found == instead.end() ? own : found->second;
   };
+  // What the switches of a tier pass on together: balanced over the links that leave it.
+  constexpr std::int64_t leaf_ports = 32;
+  const bool rails = cluster.fabric.topology == "rail-optimised";
+  const std::int64_t rail_count = rails ? ports : 1;
+  const std::int64_t leaf_nodes = rails ? leaf_ports : std::max<std::int64_t>(1, leaf_ports / ports);
+  const std::int64_t pod_nodes = *cluster.fabric.pod_nodes > 0 ? std::int64_t{*cluster.fabric.pod_nodes} : nodes;
+  const auto add_tier = [&](std::int64_t switches, std::int64_t ports_below, double oversubscription) -> std::int64_t {
+    const auto first = static_cast<std::int64_t>(network.links.size());
+    if (shares || nics == 0 || oversubscription <= 1) return -1;
+    network.links.resize(network.links.size() + static_cast<std::size_t>(2 * switches),
+                         port * (static_cast<double>(ports_below) / oversubscription));
+    return first;
+  };
+  const std::int64_t leaves = (nodes + leaf_nodes - 1) / leaf_nodes * rail_count;
+  const std::int64_t first_leaf =
+      add_tier(leaves, leaf_nodes * ports / rail_count, *cluster.fabric.leaf_oversubscription);
+  const std::int64_t first_pod =
+      add_tier((nodes + pod_nodes - 1) / pod_nodes, pod_nodes * ports, *cluster.fabric.spine_oversubscription);
+  const auto leaf_of = [=](std::int64_t port_index) {
+    return port_index / ports / leaf_nodes * rail_count + (rails ? port_index % ports : 0);
+  };
+  const auto pod_of = [=](std::int64_t port_index) { return port_index / ports / pod_nodes; };
+
   const std::int64_t domain = network.domain_gpus;
   network.route = [=](std::int64_t from, std::int64_t to, std::vector<LinkId>& path) {
     if (from == to) return;
     const bool inside = from / domain == to / domain || nics == 0;
-    path.push_back(static_cast<LinkId>(inside ? 2 * from : 2 * gpus + 2 * port_of(from)));
-    path.push_back(static_cast<LinkId>(inside ? 2 * to + 1 : 2 * gpus + 2 * port_of(to) + 1));
+    const auto cross = [&](std::int64_t link) { path.push_back(static_cast<LinkId>(link)); };
+    if (inside) {
+      cross(2 * from);
+      cross(2 * to + 1);
+      return;
+    }
+    const std::int64_t out = port_of(from), in = port_of(to);
+    cross(2 * (gpus + out));
+    if (first_leaf >= 0 && leaf_of(out) != leaf_of(in)) {
+      cross(first_leaf + 2 * leaf_of(out));
+      cross(first_leaf + 2 * leaf_of(in) + 1);
+    }
+    if (first_pod >= 0 && pod_of(out) != pod_of(in)) {
+      cross(first_pod + 2 * pod_of(out));
+      cross(first_pod + 2 * pod_of(in) + 1);
+    }
+    cross(2 * (gpus + in) + 1);
   };
-  network.name = [=](LinkId link) {
+  network.name = [=](LinkId id) {
+    const std::int64_t link = id;
     const char* way = link % 2 == 0 ? "out" : "in";
     const std::int64_t index = link / 2;
+    if (first_pod >= 0 && link >= first_pod) return fmt::format("pod {} {}", (link - first_pod) / 2, way);
+    if (first_leaf >= 0 && link >= first_leaf) return fmt::format("leaf {} {}", (link - first_leaf) / 2, way);
     if (index < gpus) return fmt::format("GPU {} NVLink {}", index, way);
     return fmt::format("node {} NIC {} {}", (index - gpus) / ports, (index - gpus) % ports, way);
   };

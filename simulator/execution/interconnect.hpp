@@ -15,8 +15,9 @@
 namespace stepcast {
 
 struct Interconnect {
-  std::vector<BytesPerSecond> links;  ///< one direction, what a large transfer reaches
-  std::int64_t domain_gpus = 1;       ///< GPUs that NVLink joins
+  std::vector<BytesPerSecond> links;      ///< one direction, what a large transfer reaches
+  std::int64_t domain_gpus = 1;           ///< GPUs that NVLink joins
+  std::vector<std::int64_t> gpu_of_rank;  ///< empty: ranks sit on GPUs in their own order
   /// Appends the links from one GPU to another.
   std::function<void(std::int64_t from, std::int64_t to, std::vector<LinkId>& path)> route;
   std::function<std::string(LinkId)> name;      ///< "node 3 NIC 0 out"
@@ -28,10 +29,15 @@ struct Interconnect {
   }
 };
 
-/// Ports alone: each GPU's NVLinks out and in, each NIC out and in; switches between them never bind.
+/// Each GPU's NVLinks out and in, each NIC out and in; and what leaves and enters each leaf switch and each pod, where the
+/// fabric carries less there than its NICs could ask for. Elsewhere switches never bind: what collisions of hashed routes
+/// cost is in the NIC's efficiency, as measured.
+///
+/// A leaf has 32 ports down: 32 nodes of one rail where the fabric is rail-optimised (NVIDIA DGX SuperPOD reference
+/// architecture), else all ports of as many nodes as that makes.
 ///
 /// @param shares  every GPU has its share of the node's NICs to itself, as when ranks that do the same at the same time
-///                are folded into one
+///                are folded into one; switches then never bind
 /// @param faults  of NICs: one that has failed leaves its traffic to the next of its node
 Interconnect ports_of(const Cluster& cluster, bool shares, std::span<const Fault> faults = {});
 

@@ -10,10 +10,14 @@
 #include "simulator/execution/pass_ops.hpp"
 #include "simulator/execution/program_builder.hpp"
 #include "simulator/execution/step_work.hpp"
+#include "simulator/parallelism/offload.hpp"
 #include "simulator/schedules/schedule.hpp"
 
 namespace stepcast {
 namespace {
+
+/// A message keeps one channel of a pair of GPUs busy (NCCL splits messages of some MB over two).
+constexpr double message_sms = 2;
 
 /// Both ends of the tensor that pass `kind` of microbatch i on virtual stage `to` waits for.
 using MessageKey = std::tuple<PassKind, std::int32_t, int>;
@@ -110,6 +114,8 @@ class StageLowering {
                                           .stream = to_next(step) ? Stream::send_forward : Stream::send_backward,
                                           .bucket = Bucket::pp_comm,
                                           .duration = to_ticks(transfer_time()),
+                                          .sms = message_sms,
+                                          .memory_traffic = in_.boundary,
                                           .wire = in_.boundary,
                                           .label = builder_.label(forward ? "send_forward" : "send_backward"),
                                           .microbatch = step.microbatch},
@@ -127,6 +133,8 @@ class StageLowering {
                                           .stream = to_next(step) ? Stream::receive_forward : Stream::receive_backward,
                                           .bucket = Bucket::pp_comm,
                                           .duration = to_ticks(transfer_time()),
+                                          .sms = message_sms,
+                                          .memory_traffic = in_.boundary,
                                           .wire = in_.boundary,
                                           .label = builder_.label(forward ? "receive_forward" : "receive_backward"),
                                           .microbatch = step.microbatch},
@@ -264,7 +272,9 @@ class StageLowering {
         }
         return in_turn(blocks);
       };
-      ops = side_by_side(list(forward), list(backward), in_.costs);
+      const double sms = *in_.cluster.gpu.sms;
+      const double left = std::max(0.1, 1 - *in_.framework.exchange_sms / sms);
+      ops = side_by_side(list(forward), list(backward), in_.costs, left);
     }
     builder_.begin_pass("forward_backward", forward.microbatch, false);
     builder_.block(ops, host, 1);
@@ -299,12 +309,24 @@ class StageLowering {
                           "embedding_gradient_reduce", {last_pass});
       reduced = builder_.last(Stream::data);
     }
+    if (plan.optimizer_on_cpu() && !data_parallel_->downloads_gradients()) {
+      builder_.local(Stream::data, Bucket::dp_comm, "gradient_download",
+                     host_copy_time(Bytes(in_.gradient_bytes * work_.owned), in_.cluster.node), {last_pass, reduced});
+      reduced = builder_.last(Stream::data);
+    }
     // The norm of all gradients is a barrier across the whole job.
     builder_.local(Stream::compute, Bucket::optimizer, "gradient_norm", in_.costs.memory_pass(work_.norm),
                    {reduced, builder_.last(Stream::tensor), builder_.last(Stream::expert)});
     builder_.collective(Stream::compute, Bucket::dp_comm, {CollectiveKind::all_reduce, GroupKind::world, Bytes(4)},
                         "gradient_norm_reduce", {});
     builder_.local(Stream::compute, Bucket::optimizer, "optimizer", in_.costs.memory_pass(work_.update), {});
+    if (plan.optimizer_on_cpu()) {
+      const auto of_node = static_cast<int>(std::min<std::int64_t>(in_.cluster.gpus, in_.cluster.gpus_per_node));
+      builder_.local(Stream::compute, Bucket::optimizer, "cpu_adam",
+                     cpu_adam_time(work_.owned, in_.cluster.node, of_node, framework), {});
+      builder_.local(Stream::compute, Bucket::optimizer, "parameter_upload",
+                     host_copy_time(Bytes(in_.parameter_bytes * work_.owned), in_.cluster.node), {});
+    }
     const std::int32_t gathered = data_parallel_->after_optimizer();
     builder_.local(Stream::compute, Bucket::host, "between_steps", *framework.host_time_per_step,
                    {gathered, builder_.last(Stream::data), builder_.last(Stream::tensor),
@@ -389,6 +411,8 @@ Programs lower(const LoweringInput& input) {
     programs.stages.push_back(StageLowering(input, stage, labels, messages).lower());
   }
   programs.labels = std::move(labels).take();
+  programs.sms = *input.cluster.gpu.sms;
+  programs.hbm_bandwidth = *input.cluster.gpu.hbm_bandwidth;
   connect(programs, messages);
   if (find_schedule(plan.schedule)->asynchronous) post_in_order_of_sends(programs);
   return programs;

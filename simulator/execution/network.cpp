@@ -12,11 +12,12 @@ constexpr Bytes smallest_shared(64 * 1024.0);
 }  // namespace
 
 Network::Network(const Interconnect& interconnect, const RankGrid& grid, bool fold, const std::vector<Code>& stages)
-    : interconnect_(interconnect), gpus_(grid, false), gpus_of_rank_(fold ? grid.ranks_per_stage() : 1) {
+    : interconnect_(interconnect),
+      gpus_(grid, false),
+      ranks_of_one_(fold ? static_cast<std::int32_t>(grid.ranks_per_stage()) : 1) {
   for (std::size_t link = 0; link < interconnect.links.size(); ++link) {
     flows_.add_link(interconnect.links[link] * interconnect.health(static_cast<LinkId>(link)));
   }
-  const auto domain = [&](std::int64_t at) { return at / interconnect_.domain_gpus; };
   for (std::size_t stage = 0; stage < stages.size(); ++stage) {
     const auto rank = static_cast<std::int32_t>(static_cast<std::int64_t>(stage) * grid.ranks_per_stage());
     std::uint32_t inside = 0;
@@ -35,18 +36,18 @@ Network::Network(const Interconnect& interconnect, const RankGrid& grid, bool fo
   }
 }
 
-bool Network::worth_sharing(const Operation& operation, std::int64_t from, std::int64_t to) const {
+bool Network::worth_sharing(const Operation& operation, std::int32_t from, std::int32_t to) const {
   if (operation.wire < smallest_shared || operation.duration.ps == 0 || from == to) return false;
-  return shares_inside_ || from / interconnect_.domain_gpus != to / interconnect_.domain_gpus;
+  return shares_inside_ || domain(from) != domain(to);
 }
 
 bool Network::start_collective(SimTime now, std::int32_t rank, const Operation& operation, FlowId& flow) {
-  const RankGroup group = gpus_.group(static_cast<std::int32_t>(gpu(rank)), operation.group);
+  const RankGroup group = gpus_.group(rank * ranks_of_one_, operation.group);
   if (!worth_sharing(operation, group.member(0), group.member(group.count - 1))) return false;
   auto [known, is_new] = path_of_group_.try_emplace(group.id);
   if (is_new) {
     std::vector<std::int64_t> members;
-    for (std::int32_t i = 0; i < group.count; ++i) members.push_back(group.member(i));
+    for (std::int32_t i = 0; i < group.count; ++i) members.push_back(gpu(group.member(i)));
     known->second = ring_path(interconnect_, members);
   }
   flow = start(now, known->second, operation);
@@ -54,7 +55,9 @@ bool Network::start_collective(SimTime now, std::int32_t rank, const Operation& 
 }
 
 bool Network::start_message(SimTime now, std::int32_t from, std::int32_t to, const Operation& operation, FlowId& flow) {
-  if (!worth_sharing(operation, gpu(from), gpu(to))) return false;
+  from *= ranks_of_one_;
+  to *= ranks_of_one_;
+  if (!worth_sharing(operation, from, to)) return false;
   path_.clear();
   interconnect_.route(gpu(from), gpu(to), path_);
   flow = start(now, std::vector(path_), operation);
@@ -87,8 +90,8 @@ FlowId Network::start(SimTime now, std::span<const LinkId> path, const Operation
 
 void Network::watch(std::int32_t rank, std::int32_t neighbour) {
   path_.clear();
-  interconnect_.route(gpu(rank), gpu(neighbour), path_);
-  interconnect_.route(gpu(neighbour), gpu(rank), path_);
+  interconnect_.route(gpu(rank * ranks_of_one_), gpu(neighbour * ranks_of_one_), path_);
+  interconnect_.route(gpu(neighbour * ranks_of_one_), gpu(rank * ranks_of_one_), path_);
   if (path_.empty()) return;
   for (LinkId link : {path_.front(), path_.back()}) {
     if (std::find(watched_links_.begin(), watched_links_.end(), link) != watched_links_.end()) continue;

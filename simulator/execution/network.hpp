@@ -42,13 +42,18 @@ class Network {
  private:
   /// Notes what the watched links have carried since the last change.
   void sample();
-  std::int64_t gpu(std::int32_t rank) const { return std::int64_t{rank} * gpus_of_rank_; }
-  bool worth_sharing(const Operation& operation, std::int64_t from, std::int64_t to) const;
+  /// Where one of all ranks sits.
+  std::int64_t gpu(std::int64_t rank) const {
+    const auto& map = interconnect_.gpu_of_rank;
+    return map.empty() ? rank : map[static_cast<std::size_t>(rank)];
+  }
+  std::int64_t domain(std::int64_t rank) const { return gpu(rank) / interconnect_.domain_gpus; }
+  bool worth_sharing(const Operation& operation, std::int32_t from, std::int32_t to) const;
   FlowId start(SimTime now, std::span<const LinkId> path, const Operation& operation);
 
   const Interconnect& interconnect_;
   const RankLayout gpus_;            ///< every rank
-  const std::int64_t gpus_of_rank_;  ///< that a simulated rank stands for
+  const std::int32_t ranks_of_one_;  ///< that a simulated rank stands for
   bool shares_inside_ = false;       ///< several streams of a rank use its NVLinks
   FlowNetwork flows_;
   std::unordered_map<std::int32_t, std::vector<LinkId>> path_of_group_;

@@ -17,9 +17,10 @@ enum class Granularity { chunk, kernel };
 struct ExecutionOptions {
   Executor executor = Executor::dataflow;
   Granularity granularity = Granularity::chunk;
-  bool fold = true;        ///< one simulated rank stands for all that do the same at the same time
-  bool contention = true;  ///< concurrent transfers share links (events alone)
-  bool jitter = true;      ///< spread of speed between GPUs and between launches
+  bool fold = true;           ///< one simulated rank stands for all that do the same at the same time
+  bool contention = true;     ///< concurrent transfers share links (events alone)
+  bool interference = false;  ///< transfers take SMs and memory bandwidth from kernels beside them (events alone)
+  bool jitter = true;         ///< spread of speed between GPUs and between launches
   std::uint64_t seed = 1;
   int steps = 1;               ///< with every rank: so many steps are simulated, each with its own jitter
   bool critical_path = false;  ///< find it

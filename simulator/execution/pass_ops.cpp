@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 
 namespace stepcast {
 namespace {
@@ -63,11 +64,12 @@ struct Cursor {
 
 }  // namespace
 
-OpList side_by_side(const OpList& one, const OpList& other, const CostModel& costs) {
+OpList side_by_side(const OpList& one, const OpList& other, const CostModel& costs, double sms_left) {
   std::array<Cursor, 2> passes{Cursor{one}, Cursor{other}};
   OpList merged;
   std::vector<SimTime> ends;
   std::array<SimTime, lane_count> free{};
+  SimTime exchanging;  // until then
   const auto start_of = [&](const Cursor& pass) {
     const SimTime ready = pass.after() < 0 ? SimTime{} : ends[static_cast<std::size_t>(pass.after())];
     return std::max(ready, free[static_cast<std::size_t>(pass.ops[pass.next].lane)]);
@@ -77,7 +79,16 @@ OpList side_by_side(const OpList& one, const OpList& other, const CostModel& cos
     Cursor& pass = passes[second ? 1 : 0];
     LocalOp op = pass.ops[pass.next];
     op.after = pass.after();
-    const SimTime end = start_of(pass) + costs.op(op).duration;
+    const SimTime start = start_of(pass);
+    const SimTime alone = costs.op(op).duration;
+    if (op.lane == Lane::compute && exchanging > start && alone > SimTime{}) {
+      // What it would do in the time that both run takes 1 / sms_left as long.
+      const SimTime beside =
+          std::min(exchanging - start, SimTime{std::llround(static_cast<double>(alone.ps) / sms_left)});
+      op.stretch = 1 + static_cast<double>(beside.ps) * (1 - sms_left) / static_cast<double>(alone.ps);
+    }
+    const SimTime end = start + costs.op(op).duration;
+    if (op.lane == Lane::expert) exchanging = end;
     pass.place.push_back(static_cast<int>(merged.size()));
     ++pass.next;
     merged.push_back(op);

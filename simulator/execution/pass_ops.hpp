@@ -17,7 +17,8 @@ OpList in_turn(const std::vector<std::pair<const OpList*, int>>& blocks);
 
 /// Two passes of different microbatches on the same lanes. Each keeps its order; of their next operators the one that
 /// can start sooner comes first, so that one pass computes while the other waits for an exchange (Megatron-LM
-/// `combined_1f1b.py`, DualPipe). Leaves out: multiprocessors that the exchange takes from the kernels beside it.
-OpList side_by_side(const OpList& one, const OpList& other, const CostModel& costs);
+/// `combined_1f1b.py`, DualPipe). A kernel beside an exchange has `sms_left` of the multiprocessors, as a share, for as long as both
+/// run.
+OpList side_by_side(const OpList& one, const OpList& other, const CostModel& costs, double sms_left);
 
 }  // namespace stepcast

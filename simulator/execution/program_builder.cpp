@@ -45,6 +45,8 @@ std::int32_t ProgramBuilder::collective(Stream stream, Bucket bucket, const Coll
               .bucket = bucket,
               .group = work.group,
               .duration = to_ticks(costs_.collective(work.kind, work.group, work.size)),
+              .sms = costs_.sms(work.group),
+              .memory_traffic = memory_traffic(work),
               .wire = costs_.wire(work),
               .label = labels_[name]},
              waits);
@@ -115,6 +117,8 @@ void ProgramBuilder::emit_kernels(const OpList& ops, const FoldedPass& pass) {
                     .group = comm ? std::get<Collective>(ops[i].work).group : GroupKind::tensor,
                     .duration = cost.duration,
                     .clocked = cost.clocked ? cost.duration : SimTime{},
+                    .sms = comm ? costs_.sms(std::get<Collective>(ops[i].work).group) : 0,
+                    .memory_traffic = comm ? memory_traffic(std::get<Collective>(ops[i].work)) : Bytes(0),
                     .wire = comm ? costs_.wire(std::get<Collective>(ops[i].work)) : Bytes(0),
                     .label = labels_[ops[i].name],
                     .microbatch = pass_microbatch_},

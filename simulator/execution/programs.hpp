@@ -27,6 +27,8 @@ struct Instruction {
   GroupKind group{};
   SimTime duration{};
   SimTime clocked{};       ///< part of it that follows the core clock
+  double sms = 0;          ///< that a transfer or collective takes from kernels
+  Bytes memory_traffic{};  ///< of a transfer or collective: what it reads and writes on the GPU
   Bytes wire{};            ///< what a transfer or collective moves over each link that it crosses
   std::int32_t label = 0;  ///< index into Programs::labels
   std::int32_t microbatch = -1;
@@ -61,6 +63,8 @@ struct Programs {
   RankGrid grid;
   std::vector<Program> stages;  ///< one class of rank each
   std::vector<std::string> labels;
+  double sms = 0;  ///< of a GPU
+  BytesPerSecond hbm_bandwidth;
 };
 
 }  // namespace stepcast

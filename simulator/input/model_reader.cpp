@@ -75,6 +75,17 @@ MixtureOfExperts read_moe(const YamlValue& value, std::int64_t layers, Defaults&
   }
   moe.moe_layers = defaults.integer(map, "moe_layers", {1, layers}, layers);
   if (const auto factor = map.find("capacity_factor")) moe.capacity_factor = factor->number({0, 1000});
+  moe.groups = find_integer(map, "groups", {1, moe.experts}).value_or(1);
+  moe.groups_per_token = find_integer(map, "groups_per_token", {1, moe.groups}).value_or(moe.groups);
+  if (moe.experts % moe.groups != 0) {
+    throw map.require("groups").error(
+        fmt::format("{}.groups: {} experts do not divide by {}", map.path(), moe.experts, moe.groups));
+  }
+  if (moe.groups_per_token * (moe.experts / moe.groups) < moe.top_k) {
+    throw map.require("groups_per_token")
+        .error(fmt::format("{}.groups_per_token: {} groups of {} experts are fewer than top_k {}", map.path(),
+                           moe.groups_per_token, moe.experts / moe.groups, moe.top_k));
+  }
   map.finish();
   return moe;
 }

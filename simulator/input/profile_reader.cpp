@@ -314,6 +314,7 @@ Node read_node(const YamlNode& root, const std::string& name) {
   node.domain_gpus = static_cast<int>(map.require("domain_gpus").integer(gpus_per_domain));
   field(map, "intra", node.intra);
   field(map, "pcie_bandwidth", node.pcie_bandwidth);
+  field(map, "host_memory_bandwidth", node.host_memory_bandwidth);
   map.finish();
   return node;
 }
@@ -376,6 +377,7 @@ Framework read_framework(const YamlNode& root, const std::string& name) {
   field(map, "overlap_ep", framework.overlap_ep);
   field(map, "expert_tensor_follows", framework.expert_tensor_follows);
   field(map, "fp8_dispatch", framework.fp8_dispatch);
+  field(map, "exchange_sms", framework.exchange_sms);
   field(map, "router_kernels", framework.router_kernels);
   field(map, "host_time_per_moe_operator", framework.host_time_per_moe_operator);
   field(map, "recompute_stops_early", framework.recompute_stops_early);
@@ -387,6 +389,7 @@ Framework read_framework(const YamlNode& root, const std::string& name) {
   field(map, "gradient_clip_bytes", framework.gradient_clip_bytes);
   field(map, "gradient_clear_bytes", framework.gradient_clear_bytes);
   field(map, "gradient_scale_bytes", framework.gradient_scale_bytes);
+  field(map, "cpu_adam_fraction", framework.cpu_adam_fraction);
   field(map, "sharded_master", framework.sharded_master);
   field(map, "reduce_buffer", framework.reduce_buffer);
   field(map, "communicator_memory", framework.communicator_memory);

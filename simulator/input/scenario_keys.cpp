@@ -92,6 +92,8 @@ const std::vector<ScenarioKey>& scenario_keys() {
       {"model.moe", "shared_experts", whole, "0", "experts that every token visits"},
       {"model.moe", "shared_ffn", whole, "shared_experts x expert_ffn", "their width in all"},
       {"model.moe", "moe_layers", whole, "layers", "every n-th where it divides; else the dense ones come first"},
+      {"model.moe", "groups", whole, "1", "of experts, usually one a node (DeepSeek-V3: 8)"},
+      {"model.moe", "groups_per_token", whole, "groups", "that the experts of a token belong to at most"},
       {"model.moe", "capacity_factor", "number", "none: dropless", "tokens that an expert takes, of its even share"},
 
       {"model.mla", "q_lora_rank", whole, "none: full rank", ""},

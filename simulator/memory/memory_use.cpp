@@ -104,6 +104,11 @@ MemoryUse stage_memory(const ShardedModel& model, int stage, const ParallelPlan&
     use.optimizer += Bytes(states.optimizer * parameters);
     step += Bytes(states.step * parameters);
   }
+  if (plan.optimizer_on_cpu()) {
+    // States lie in the host's memory; gradients that are sharded go there as soon as they are reduced.
+    use.optimizer = step = Bytes{};
+    if (plan.zero >= 2) use.gradients = Bytes{};
+  }
   // The step begins when the last activation is gone: whichever is more.
   use.activations =
       std::max(activation_bytes(model, model.stages[static_cast<std::size_t>(stage)], chunks_in_flight), step);

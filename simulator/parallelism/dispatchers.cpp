@@ -12,6 +12,16 @@ double chance_of_visit(double experts, double copies, double among) {
   return 1 - none;
 }
 
+double chance_of_visit(const TokenExchange& exchange, double among) {
+  const double of_a_group = exchange.experts / exchange.groups;
+  if (among > of_a_group) {
+    const double chosen = chance_of_visit(exchange.groups, exchange.groups_taken, among / of_a_group);
+    return std::min(chosen, chance_of_visit(exchange.experts, exchange.copies, among));
+  }
+  const double eligible = exchange.groups_taken / exchange.groups;
+  return eligible * chance_of_visit(exchange.experts * eligible, exchange.copies, among);
+}
+
 namespace {
 
 struct Layout {
@@ -34,8 +44,8 @@ double every_row(const TokenExchange& exchange) { return exchange.tokens * excha
 /// HybridEP alike: DeepSeek-V3, arXiv 2412.19437 section 3.2.2). Between nodes it travels on its own rail.
 Collective one_copy_a_node(const TokenExchange& exchange) {
   const Layout at(exchange.group);
-  const double to_a_node = chance_of_visit(exchange.experts, exchange.copies, exchange.experts / at.domains);
-  const double to_a_rank = chance_of_visit(exchange.experts, exchange.copies, exchange.experts / at.ranks);
+  const double to_a_node = chance_of_visit(exchange, exchange.experts / at.domains);
+  const double to_a_rank = chance_of_visit(exchange, exchange.experts / at.ranks);
   const double outside = exchange.tokens * (at.domains - 1) * to_a_node;
   const double inside = exchange.tokens * at.domains * (at.domain - 1) * to_a_rank;
   const ExchangeBytes bytes{Bytes(inside * exchange.row), Bytes(outside * exchange.row)};
@@ -46,7 +56,7 @@ Collective one_copy_a_node(const TokenExchange& exchange) {
 }
 double one_row_a_rank(const TokenExchange& exchange) {
   const Layout at(exchange.group);
-  return exchange.tokens * at.ranks * chance_of_visit(exchange.experts, exchange.copies, exchange.experts / at.ranks);
+  return exchange.tokens * at.ranks * chance_of_visit(exchange, exchange.experts / at.ranks);
 }
 
 /// Every token to every rank, and the sum of what all ranks made of it back (Megatron-LM MoEAllGatherTokenDispatcher).

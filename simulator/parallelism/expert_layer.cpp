@@ -33,6 +33,8 @@ TokenExchange token_exchange(const Sharding& s, const Routing& routing, double r
           .experts = static_cast<double>(routing.experts),
           .copies = static_cast<double>(routing.top_k),
           .row = row,
+          .groups = static_cast<double>(routing.groups),
+          .groups_taken = static_cast<double>(routing.groups_taken),
           .group = s.expert.group};
 }
 

@@ -80,6 +80,7 @@ struct Framework {
   Sourced<bool> overlap_ep;         ///< a microbatch's exchange of tokens runs beside another's kernels, when unsaid
   Sourced<bool> expert_tensor_follows;  ///< expert_tensor_parallel, when unsaid, is tensor_parallel; else one
   Sourced<bool> fp8_dispatch;           ///< with fp8 training tokens are sent to their experts in fp8
+  Sourced<int> exchange_sms;            ///< multiprocessors that an exchange of tokens takes from kernels beside it
   Sourced<double> router_kernels;       ///< small kernels of one forward pass: scores, top-k, loss, maps of rows
   Sourced<Seconds>
       host_time_per_moe_operator;  ///< CPU time of one operator of a layer with experts, its waits included
@@ -96,6 +97,7 @@ struct Framework {
   Sourced<double> gradient_clip_bytes;   ///< bytes moved per parameter by norm and clipping
   Sourced<double> gradient_clear_bytes;  ///< bytes written per parameter to clear the gradients
   Sourced<double> gradient_scale_bytes;  ///< bytes moved per parameter to scale gradients before the reduction
+  Sourced<double> cpu_adam_fraction;     ///< of the host's memory bandwidth, reached by its Adam on the CPU
   Sourced<bool> sharded_master;          ///< fully sharded parameters are fp32 and the master copy (PyTorch FSDP)
   Sourced<Bytes> reduce_buffer;          ///< flat copies of gradients on their way into the reduction
   Sourced<Bytes> communicator_memory;    ///< buffers of one NCCL communicator

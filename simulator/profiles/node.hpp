@@ -25,7 +25,8 @@ struct Node {
   std::string interconnect;  ///< nvswitch | nvlink-mesh | pcie | xgmi | none
   int domain_gpus = 0;       ///< GPUs in one NVLink domain; more than `gpus` for NVL72
   LinkTier intra;
-  Sourced<BytesPerSecond> pcie_bandwidth;  ///< host to device, one direction, per GPU
+  Sourced<BytesPerSecond> pcie_bandwidth;         ///< host to device, one direction, per GPU
+  Sourced<BytesPerSecond> host_memory_bandwidth;  ///< of the server's processors together, data sheet
 };
 
 }  // namespace stepcast

@@ -98,7 +98,7 @@ const Schedule dualpipe{
     .description = "both directions at once, exchanges under the other's kernels (DeepSeek-V3)",
     .refuses = refuses,
     .order = order,
-    .chunks_in_flight = [](const PipelineShape& shape, int stage) { return most_in_flight(order(shape, stage)); },
+    .chunks_in_flight = [](const PipelineShape& shape, int) { return std::int64_t{shape.stages} + 1; },
     .placement = ChunkPlacement::both_ways,
     .asynchronous = true};
 

@@ -51,8 +51,6 @@ const Schedule gpipe{"gpipe", "all forwards, then all backwards (Huang et al. 20
                      all_forward_then_all_backward, [](const PipelineShape& shape, int) { return shape.microbatches; }};
 
 const Schedule no_pipeline{"none", "one stage: forward and backward of each microbatch in turn", one_stage, accumulate,
-                           [](const PipelineShape& shape, int) {
-                             return shape.paired ? std::min<std::int64_t>(2, shape.microbatches) : std::int64_t{1};
-                           }};
+                           [](const PipelineShape&, int) { return std::int64_t{1}; }};
 
 }  // namespace stepcast

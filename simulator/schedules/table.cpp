@@ -16,8 +16,14 @@ PipelineShape pipeline_shape(const ParallelPlan& plan) {
 
 std::int64_t most_in_flight(const std::vector<PassStep>& steps) {
   std::int64_t now = 0, most = 0;
+  bool paired = false;
   for (const PassStep& step : steps) {
-    if (step.kind == PassKind::forward) most = std::max(most, ++now);
+    if (paired) {  // layer by layer the backward pass frees what the forward pass beside it fills
+      paired = false;
+      continue;
+    }
+    paired = step.paired;
+    if (step.kind == PassKind::forward && !paired) most = std::max(most, ++now);
     if (step.kind == PassKind::backward || step.kind == PassKind::backward_weight) --now;
   }
   return most;

@@ -1,5 +1,6 @@
 /// ZB-V (Qi et al. 2023, arXiv 2401.10241 section 6): two chunks a rank, down the ranks and back up, so that the first and
-/// the last part of the model share a rank. Order of PyTorch `ScheduleZBVZeroBubble`. No bubble where tF = tI = tW.
+/// the last part of the model share a rank. Order of PyTorch `ScheduleZBVZeroBubble`. No bubble where tF = tI = tW, but for the p - 1
+/// passes until the last rank has work, when a step begins empty.
 
 #include <algorithm>
 

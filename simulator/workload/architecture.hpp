@@ -20,6 +20,8 @@ struct MixtureOfExperts {
   std::optional<std::int64_t> shared_ffn;  ///< total width of the shared experts
   std::int64_t moe_layers = 0;
   std::optional<double> capacity_factor;  ///< absent: dropless
+  std::int64_t groups = 1;                ///< of experts, one a node in the plans that they were made for ...
+  std::int64_t groups_per_token = 1;      ///< ... of which a token visits so many at most (DeepSeek-V3: 4 of 8)
 
   /// Whether layer `index` of `layers` is routed. Where the routed ones are every n-th, they are spread so (Llama-4: the
   /// second of every two); else the dense ones come first (DeepSeek-V3: 3 of 61).

@@ -20,9 +20,11 @@ enum class TensorSplit { column, row, whole };
 
 /// Which experts tokens go to.
 struct Routing {
-  std::int64_t experts = 0;    ///< E; 0: no routing, every token passes
-  std::int64_t top_k = 0;      ///< experts that a token visits
-  double capacity_factor = 0;  ///< rows of an expert, padded, of its even share; 0: dropless
+  std::int64_t experts = 0;       ///< E; 0: no routing, every token passes
+  std::int64_t top_k = 0;         ///< experts that a token visits
+  double capacity_factor = 0;     ///< rows of an expert, padded, of its even share; 0: dropless
+  std::int64_t groups = 1;        ///< of experts, in order
+  std::int64_t groups_taken = 1;  ///< that the experts of a token may belong to
 };
 
 struct NormOp {

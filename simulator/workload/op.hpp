@@ -130,7 +130,8 @@ struct LocalOp {
   Pass pass = Pass::forward;
   std::variant<Gemm, AttentionKernel, MemoryBound, Collective, GroupedGemm> work;
   Lane lane = Lane::compute;
-  int after = -1;  ///< index in the same list of an op of another lane that must have finished
+  int after = -1;      ///< index in the same list of an op of another lane that must have finished
+  double stretch = 1;  ///< of its time, because an exchange beside it takes multiprocessors
 };
 
 /// Launched in this order; ops of one lane run in order.

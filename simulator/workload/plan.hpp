@@ -64,6 +64,8 @@ struct ParallelPlan {
   std::int64_t gpus_per_stage() const { return gpus() / pipeline_parallel; }
   /// GPUs that hold copies of the same dense parameters, and of the same experts: what shards are cut from.
   std::int64_t dense_copies() const { return std::int64_t{data_parallel} * context_parallel; }
+  /// Adam runs on the host's processors, which hold its states.
+  bool optimizer_on_cpu() const { return cpu_offload == "optimizer"; }
   std::int64_t expert_copies() const {
     return gpus_per_stage() / (std::int64_t{expert_parallel} * expert_tensor_parallel.value_or(1));
   }

@@ -121,6 +121,19 @@ TEST(CollectiveCommand, EveryFormatAndOperationAnswers) {
               HasSubstr("all_reduce,1048576,profile,-,"));
 }
 
+// Eight GPUs of one node and eight of the next: the wires alone take no longer than NCCL does on them, and less than twice.
+TEST(CollectiveCommand, SendsEveryMessageOverTheClustersLinks) {
+  for (const char* operation : {"all_reduce --algorithm ring", "all_gather --algorithm hierarchical",
+                                "all_to_all --algorithm pxn", "all_to_all --algorithm pairwise"}) {
+    const std::string command =
+        std::string("collective ") + operation + " --cluster dgx-h100-superpod --ranks 0-15 --sizes 1GiB";
+    const double wires = first_time_ns(command + " --executor events");
+    const double nccl = first_time_ns(command);
+    EXPECT_LT(wires, 1.02 * nccl) << operation;
+    EXPECT_GT(wires, 0.5 * nccl) << operation;
+  }
+}
+
 TEST(TopologyCommand, PrintsTiersAndWhatAGroupGets) {
   const std::string text = result("topology dgx-h100-superpod --nodes 16 --group data_parallel --size 16");
   EXPECT_THAT(text,
@@ -139,6 +152,7 @@ TEST(TopologyCommand, PrintsTiersAndWhatAGroupGets) {
   };
   EXPECT_GT(slowest(result(llama + " --order tp-cp-pp-dp")), 2 * slowest(result(llama)));
   EXPECT_THAT(result("topology dgx-h100-superpod --nodes 2 --format dot"), testing::StartsWith("graph topology {"));
+  EXPECT_THAT(result("topology perlmutter --nodes 128 --group data_parallel"), HasSubstr("router - router"));
 }
 
 struct BadCommand {
@@ -184,6 +198,10 @@ INSTANTIATE_TEST_SUITE_P(
                    "2 to 1000000"},
         BadCommand{"ring_of_pairs",
                    "collective all_to_all --topology ring --ranks 8 --bandwidth '1 GB/s' --latency '1 us'", "switch"},
+        BadCommand{"uneven_domains", "collective all_reduce --cluster selene --ranks 0-10 --executor events",
+                   "as many ranks in every NVLink domain"},
+        BadCommand{"too_many_messages", "collective all_reduce --cluster selene --executor events --algorithm ring",
+                   "ask for fewer ranks"},
         BadCommand{"ten_million_nodes", "topology selene --nodes 10000000", "fit in memory"},
         BadCommand{"size_without_group", "topology selene --nodes 4 --size 8", "name one"},
         BadCommand{"group_name", "topology selene --nodes 4 --group tensor", "did you mean"},

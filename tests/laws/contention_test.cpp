@@ -131,5 +131,51 @@ TEST(Contention, GpusThatShareANicHaveTheirShareOfIt) {
   EXPECT_EQ(end_of(timeline, 0, Stream::send_forward).ps, to_ticks(40.0_ms).ps);
 }
 
+/// One rank: a kernel of 100 ms, all of it matrix work, beside a collective of 40 ms that takes a quarter of the SMs.
+Programs kernel_beside_collective() {
+  Programs programs;
+  programs.sms = 132;
+  programs.hbm_bandwidth = 3000.0_GBps;
+  programs.labels = {"kernel", "reduce"};
+  programs.stages.resize(1);
+  Program& program = programs.stages[0];
+  program.instructions = {{.bucket = Bucket::compute, .duration = to_ticks(100.0_ms), .clocked = to_ticks(100.0_ms)},
+                          {.kind = InstructionKind::collective,
+                           .stream = Stream::data,
+                           .bucket = Bucket::dp_comm,
+                           .group = GroupKind::data,
+                           .duration = to_ticks(40.0_ms),
+                           .sms = 33,
+                           .memory_traffic = 60.0_GB}};
+  program.streams[static_cast<std::size_t>(Stream::compute)] = {0};
+  program.streams[static_cast<std::size_t>(Stream::data)] = {1};
+  return programs;
+}
+
+TEST(Interference, AKernelLosesTheSmsOfACollectiveBesideIt) {
+  ExecutionOptions options = sharing(true);
+  options.interference = true;
+  // 40 ms at three quarters of full speed, then the other 70 ms of its work.
+  EXPECT_NEAR(events(kernel_beside_collective(), options).step.seconds().si(), 0.110, 2e-9);
+  EXPECT_EQ(events(kernel_beside_collective(), sharing(true)).step.ps, to_ticks(100.0_ms).ps);
+}
+
+TEST(Interference, AMemoryBoundKernelLosesItsTraffic) {
+  ExecutionOptions options = sharing(true);
+  options.interference = true;
+  Programs programs = kernel_beside_collective();
+  programs.stages[0].instructions[0].clocked = {};
+  // 60 GB in 40 ms are half of 3 TB/s: 20 ms of work are done by then.
+  EXPECT_NEAR(events(programs, options).step.seconds().si(), 0.120, 2e-9);
+}
+
+RC_GTEST_PROP(Interference, OnlyAddsTime, ()) {
+  const Job job = fixtures::any_job();
+  ExecutionOptions options = sharing(false);
+  const Seconds apart = predict(job, options).step_time;
+  options.interference = true;
+  RC_ASSERT(predict(job, options).step_time.si() >= apart.si() - 1e-6);
+}
+
 }  // namespace
 }  // namespace stepcast

@@ -21,6 +21,7 @@ void same_breakdown(const Report& a, const Report& b) {
     RC_ASSERT(x.bubble.si() == y.bubble.si());
     RC_ASSERT(x.dp_comm_exposed.si() == y.dp_comm_exposed.si());
     RC_ASSERT(x.cp_comm_exposed.si() == y.cp_comm_exposed.si());
+    RC_ASSERT(x.ep_comm_exposed.si() == y.ep_comm_exposed.si());
   }
 }
 
@@ -53,6 +54,7 @@ RC_GTEST_PROP(Executors, KernelsEqualTheirFoldedChunk, ()) {
     RC_ASSERT(kernel.breakdown.compute.si() == chunk.breakdown.compute.si());
     RC_ASSERT(kernel.breakdown.tp_comm_exposed.si() == chunk.breakdown.tp_comm_exposed.si());
     RC_ASSERT(kernel.breakdown.cp_comm_exposed.si() == chunk.breakdown.cp_comm_exposed.si());
+    RC_ASSERT(kernel.breakdown.ep_comm_exposed.si() == chunk.breakdown.ep_comm_exposed.si());
   }
 }
 
@@ -65,7 +67,7 @@ RC_GTEST_PROP(Account, BucketsSumToTheStepOnEveryStage, ()) {
 }
 
 RC_GTEST_PROP(Physics, MoreBandwidthIsNeverSlower, ()) {
-  const Job job = fixtures::any_job();
+  const Job job = fixtures::in_turn(fixtures::any_job());
   Job faster = job;
   faster.cluster.fabric.nic.bandwidth.value *= 2;
   faster.cluster.node.intra.bandwidth.value *= 2;
@@ -74,7 +76,7 @@ RC_GTEST_PROP(Physics, MoreBandwidthIsNeverSlower, ()) {
 }
 
 RC_GTEST_PROP(Physics, ExpectedSpreadOnlyAddsTime, ()) {
-  const Job job = fixtures::any_job();
+  const Job job = fixtures::in_turn(fixtures::any_job());
   ExecutionOptions off;
   off.jitter = false;
   RC_ASSERT(predict(job, off).step_time <= predict(job).step_time);
@@ -106,6 +108,7 @@ TEST(Sampling, ExpectationAgreesWithTheMeanOverSeeds) {
 double bubble_over_work(int p, int v, std::int64_t m, const std::string& schedule) {
   Job job = fixtures::job(1, p, 1, m, v);
   job.plan.schedule = schedule;
+  job.plan.sequence_length = 128;  // scores have no weight gradients, and are few here
   job.model.vocab = 16;
   job.model.position = Position::none;
   job.model.tied_embeddings = false;
@@ -129,6 +132,18 @@ TEST(Bubble, GpipeAndOneFOneB) {  // (p-1)/m
 TEST(Bubble, Interleaved) {  // (p-1)/(v m)
   EXPECT_NEAR(bubble_over_work(4, 2, 8, "interleaved-1f1b"), 3.0 / 16, 1e-3);
   EXPECT_NEAR(bubble_over_work(8, 3, 64, "interleaved-1f1b"), 7.0 / 192, 1e-3);
+}
+
+// Qi et al. 2023 (arXiv 2401.10241), Table 1, with forward, input and weight gradients alike: ZB-H1 (p-1)/(3m). ZB-V has
+// none inside; the last rank of a step that begins empty waits for p - 1 forward passes of half a stage: (p-1)/(6m).
+// DeepSeek-V3's table 2: DualPipe (p/2-1)(tF&B + tB - 3tW), that is 2 (p/2-1) of 3m.
+TEST(Bubble, ZeroBubbleAndDualPipe) {
+  EXPECT_NEAR(bubble_over_work(4, 1, 8, "zb-h1"), 3.0 / 24, 0.01);
+  EXPECT_NEAR(bubble_over_work(8, 1, 32, "zb-h1"), 7.0 / 96, 0.01);
+  EXPECT_NEAR(bubble_over_work(4, 2, 8, "zb-v"), 3.0 / 48, 0.01);
+  EXPECT_NEAR(bubble_over_work(8, 2, 24, "zb-v"), 7.0 / 144, 0.01);
+  EXPECT_NEAR(bubble_over_work(4, 2, 8, "dualpipe"), 2.0 / 24, 0.01);
+  EXPECT_NEAR(bubble_over_work(8, 2, 16, "dualpipe"), 6.0 / 48, 0.01);
 }
 
 }  // namespace

@@ -37,6 +37,49 @@ inline Cluster rough_cluster(std::int64_t gpus) {
   return cluster;
 }
 
+/// A schedule that fits the stages, chunks and microbatches; DualPipe gets the microbatches that it needs.
+inline void choose_schedule(Job& job) {
+  ParallelPlan& plan = job.plan;
+  const int p = plan.pipeline_parallel;
+  if (p == 1) return;
+  if (plan.virtual_stages == 1) plan.schedule = *rc::gen::element<std::string>("gpipe", "1f1b", "zb-h1");
+  if (plan.virtual_stages == 2) plan.schedule = *rc::gen::element<std::string>("interleaved-1f1b", "zb-v", "dualpipe");
+  if (plan.schedule == "dualpipe" && p % 2 != 0) plan.schedule = "zb-v";
+  if (plan.schedule == "dualpipe") plan.global_batch = plan.data_parallel * (2 * p + 2 * *rc::gen::inRange(0, 4));
+  if (plan.schedule.starts_with("zb") || plan.schedule == "dualpipe") plan.zero = *rc::gen::inRange(0, 2);
+}
+
+/// Experts in some or all layers, spread in any way over the ranks of a stage.
+inline void add_experts(Job& job) {
+  MixtureOfExperts moe;
+  moe.experts = 8;
+  moe.top_k = 2;
+  moe.expert_ffn = 1024;
+  if (*rc::gen::arbitrary<bool>()) moe.shared_ffn = 512;
+  if (*rc::gen::arbitrary<bool>()) moe.capacity_factor = 1.25;
+  moe.moe_layers = *rc::gen::inRange<std::int64_t>(1, job.model.layers + 1);
+  job.model.moe = moe;
+  ParallelPlan& plan = job.plan;
+  const auto ranks = plan.gpus_per_stage();
+  const int t = plan.tensor_parallel;
+  plan.expert_tensor_parallel = *rc::gen::element(1, t);
+  plan.expert_parallel = *rc::gen::element(1, 2, 4, 8);
+  while (ranks % (std::int64_t{plan.expert_parallel} * *plan.expert_tensor_parallel) != 0) plan.expert_parallel /= 2;
+  if (plan.expert_parallel == 0) plan.expert_parallel = plan.expert_tensor_parallel.emplace(1);
+  plan.dispatcher = *rc::gen::element<std::string>("alltoall", "allgather", "deepep");
+  plan.overlap_ep = (plan.schedule == "none" || plan.schedule == "interleaved-1f1b") && *rc::gen::arbitrary<bool>();
+  job.framework.host_time_per_moe_operator.value = *rc::gen::element(0.0_us, 40.0_us);
+  job.framework.exchange_sms.value = *rc::gen::element(1, 24);
+}
+
+/// Passes that share a GPU are list-scheduled, and a list schedule may gain from a slower machine (Graham 1966): laws of
+/// the kind "more is never slower" hold for passes in turn.
+inline Job in_turn(Job job) {
+  job.plan.overlap_ep = false;
+  if (job.plan.schedule == "dualpipe") job.plan.schedule = "interleaved-1f1b";
+  return job;
+}
+
 /// Any plan that the simulator knows, small enough to simulate every rank.
 inline Job any_job() {
   const int t = *rc::gen::element(1, 2, 4);
@@ -46,15 +89,21 @@ inline Job any_job() {
   const std::int64_t m = v > 1 ? p * *rc::gen::inRange(1, 4) + *rc::gen::inRange(0, 3) : *rc::gen::inRange(1, 9);
   Job job = fixtures::job(t, p, d, m, v);
   job.cluster = rough_cluster(job.cluster.gpus);
-  if (v == 1 && p > 1) job.plan.schedule = *rc::gen::element<std::string>("gpipe", "1f1b");
   job.model.layers = *rc::gen::inRange(p * v, 4 * p * v + 1);
   job.plan.zero = *rc::gen::inRange(0, 4);
+  choose_schedule(job);
   job.plan.sequence_parallel = t > 1 && *rc::gen::arbitrary<bool>();
-  job.plan.recompute = *rc::gen::element<std::string>("none", "selective", "selective-op", "full");
+  job.plan.recompute = *rc::gen::element<std::string>("none", "selective", "selective-op", "full",
+                                                      "selective-layernorm-mlp", "selective-moe-mla-up-proj");
   job.plan.flash_attention = *rc::gen::arbitrary<bool>();
   if (*job.plan.flash_attention && *rc::gen::arbitrary<bool>()) {
     job.plan.context_parallel = 2;
     job.cluster = rough_cluster(2 * job.cluster.gpus);
+  }
+  if (*rc::gen::arbitrary<bool>()) add_experts(job);
+  if (*rc::gen::arbitrary<bool>()) {
+    const auto rank = *rc::gen::element<std::int64_t>(0, 256);
+    job.model.mla = LatentAttention{rank > 0 ? std::optional(rank) : std::nullopt, 128, 64, 32, 64};
   }
   job.plan.overlap_grad_reduce = *rc::gen::arbitrary<bool>();
   job.plan.overlap_param_gather = *rc::gen::arbitrary<bool>();

@@ -101,6 +101,7 @@ inline Framework ideal_framework() {
   f.host_time_per_layer_forward = f.host_time_per_layer_backward = f.host_time_per_step = given(Seconds(0));
   f.dispatcher = given(std::string("alltoall"));
   f.overlap_ep = f.expert_tensor_follows = f.fp8_dispatch = given(false);
+  f.exchange_sms = given(1);
   f.router_kernels = given(1.0);
   f.host_time_per_moe_operator = given(Seconds(0));
   f.recompute_stops_early = given(false);
@@ -112,6 +113,7 @@ inline Framework ideal_framework() {
   f.gradient_clear_bytes = given(4.0);
   f.gradient_scale_bytes = given(8.0);
   f.fp8_saves_inputs = f.sharded_master = given(false);
+  f.cpu_adam_fraction = given(0.5);
   f.reduce_buffer = f.communicator_memory = given(Bytes(0));
   f.fragmentation = given(1.0);
   return f;

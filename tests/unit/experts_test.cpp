@@ -29,7 +29,11 @@ Architecture qwen() {
   model.norm = NormKind::rmsnorm;
   model.position = Position::rope;
   model.bias = model.tied_embeddings = false;
-  model.moe = MixtureOfExperts{.experts = 128, .top_k = 8, .expert_ffn = 768, .moe_layers = 2};
+  MixtureOfExperts& moe = model.moe.emplace();
+  moe.experts = 128;
+  moe.top_k = 8;
+  moe.expert_ffn = 768;
+  moe.moe_layers = 2;
   return model;
 }
 
@@ -112,6 +116,19 @@ TEST(Dispatchers, OneCopyANode) {
   EXPECT_NEAR(once.exchange->inside.si(), T * row * 2 * 7 * chance_of_visit(128, 8, 8), 1);  // both nodes' tokens
   // A flat all_to_all sends half of its 8 copies out.
   EXPECT_LT(once.exchange->outside.si(), T * row * 8 / 2);
+}
+
+// DeepSeek-V3 (arXiv 2412.19437, section 2.1.2): a token goes to at most 4 of 8 nodes, and then visits 3.6 of them; without
+// that limit 5.3.
+TEST(Dispatchers, NodeLimitedRouting) {
+  TokenExchange exchange{.tokens = 1, .experts = 256, .copies = 8, .row = 1, .group = {64, 8}};
+  EXPECT_NEAR(8 * chance_of_visit(exchange, 32), 5.30, 0.01);
+  exchange.groups = 8;
+  exchange.groups_taken = 4;
+  const double visited = 8 * chance_of_visit(exchange, 32);
+  EXPECT_NEAR(visited, 4 * chance_of_visit(128, 8, 32), 1e-12);
+  EXPECT_NEAR(visited, 3.63, 0.02);
+  EXPECT_NEAR(chance_of_visit(exchange, 256), 1, 1e-12);
 }
 
 // With as many copies as experts a token goes everywhere: nothing is saved but what a node has once.
@@ -213,8 +230,9 @@ TEST(Experts, FlopsOfATokenAsMegatronCounts) {
   deepseek.heads = deepseek.kv_heads = 128;
   deepseek.ffn = 18432;
   deepseek.vocab = 129280;
-  deepseek.moe = MixtureOfExperts{
-      .experts = 256, .top_k = 8, .expert_ffn = 2048, .shared_experts = 1, .shared_ffn = 2048, .moe_layers = 58};
+  deepseek.moe->experts = 256;
+  deepseek.moe->expert_ffn = deepseek.moe->shared_ffn.emplace(2048);
+  deepseek.moe->moe_layers = 58;
   deepseek.mla = LatentAttention{1536, 512, 128, 64, 128};
   deepseek.predicted_ahead = 1;
   EXPECT_NEAR(per_token(deepseek), 2.603e11, 0.03e11);
@@ -244,14 +262,13 @@ TEST(LatentAttention, ParametersOfALayer) {
 
 // Fused attention over heads of 192 (queries, keys) and 128 (values): 2 s^2 a (d_qk + d_v) forward.
 TEST(LatentAttention, FlopsOfTheScores) {
-  const AttentionKernel kernel{.sequences = 1,
-                               .heads = 128,
-                               .kv_heads = 128,
-                               .query_length = 4096,
-                               .key_length = 4096,
-                               .head_dim_qk = 192,
-                               .head_dim_v = 128,
-                               .causal = false};
+  AttentionKernel kernel;
+  kernel.sequences = 1;
+  kernel.heads = kernel.kv_heads = 128;
+  kernel.query_length = kernel.key_length = 4096;
+  kernel.head_dim_qk = 192;
+  kernel.head_dim_v = 128;
+  kernel.causal = false;
   EXPECT_DOUBLE_EQ(kernel.flops().si(), 2.0 * 4096 * 4096 * 128 * (192 + 128));
 }
 

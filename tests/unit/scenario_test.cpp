@@ -84,7 +84,8 @@ context_memory: {value: 1 GiB, basis: assumed, source: "judgement"}
 std::string node_file(const std::string& gpu, int gpus, int domain_gpus) {
   return "description: \"A node\"\ngpu: " + gpu + "\ngpus: " + std::to_string(gpus) +
          "\ninterconnect: nvswitch\ndomain_gpus: " + std::to_string(domain_gpus) + "\nintra:" + link_tier +
-         "pcie_bandwidth: {value: 25 GB/s, basis: datasheet, source: \"sheet\"}\n";
+         "pcie_bandwidth: {value: 25 GB/s, basis: datasheet, source: \"sheet\"}\n"
+         "host_memory_bandwidth: {value: 400 GB/s, basis: datasheet, source: \"sheet\"}\n";
 }
 
 std::string fabric_file(int nics) {
@@ -354,6 +355,47 @@ TEST_F(Scenarios, ExpertsAndLatentAttention) {
   EXPECT_FALSE(job.model.moe->capacity_factor);
   EXPECT_FALSE(job.model.mla->q_lora_rank);
   EXPECT_EQ(job.model.mla->kv_lora_rank, 128);
+  EXPECT_EQ(job.model.moe->groups_per_token, 1);
+}
+
+TEST_F(Scenarios, HowTokensChooseTheirExperts) {
+  const std::string routed =
+      replaced(scenario, "gpt-1.3b", "{extends: gpt-1.3b, moe: {experts: 4, top_k: 2, expert_ffn: 64}}");
+  EXPECT_EQ(job_of(routed).plan.expert_load, "balanced");
+  EXPECT_EQ(job_of(routed + "  expert_load: zipf-0.5\n").plan.expert_load, "zipf-0.5");
+  EXPECT_THAT(job_of(routed + "  expert_load: [4, 3, 2, 1.5]\n").plan.expert_histogram, ElementsAre(4, 3, 2, 1.5));
+  const auto refused = [&](const std::string& load, const std::string& problem) {
+    EXPECT_THAT(refusal_of(routed + "  expert_load: " + load + "\n"), testing::HasSubstr(problem)) << load;
+  };
+  refused("[1, 2]", "plan.expert_load has 2 entries that add up to 3; the model has 4 experts");
+  refused("[0, 0, 0, 0]", "add up to 0");
+  refused("zipf", "must be balanced, zipf-<exponent>");
+  refused("zipf-nan", "must be balanced, zipf-<exponent>");
+  refused("[1, -2, 3, 4]", "expert_load");
+  EXPECT_THAT(refusal_of(std::string(scenario) + "  expert_load: balanced\n"),
+              testing::HasSubstr("expert_load without experts in the model"));
+}
+
+TEST_F(Scenarios, GroupsOfExperts) {
+  const auto routed = [&](const std::string& groups) {
+    return replaced(scenario, "gpt-1.3b",
+                    "{extends: gpt-1.3b, moe: {experts: 8, top_k: 4, expert_ffn: 64, " + groups + "}}");
+  };
+  EXPECT_EQ(job_of(routed("groups: 4, groups_per_token: 2")).model.moe->groups_per_token, 2);
+  EXPECT_EQ(job_of(routed("groups: 4")).model.moe->groups_per_token, 4);
+  EXPECT_THAT(refusal_of(routed("groups: 3")), testing::HasSubstr("8 experts do not divide by 3"));
+  EXPECT_THAT(refusal_of(routed("groups: 4, groups_per_token: 1")), testing::HasSubstr("fewer than top_k 4"));
+}
+
+// A key of its own wins over the notes.
+TEST_F(Scenarios, TheNotesOfARunNameItsDispatcher) {
+  const std::string run =
+      std::string(scenario) + "source: {title: t}\nnotes: \"fp8; dispatcher: flex + HybridEP; rest\"\n";
+  EXPECT_EQ(job_of(run).plan.dispatcher, "hybridep");
+  EXPECT_EQ(job_of(std::string(scenario) + "source: {title: t}\nnotes: \"dispatcher: A2A\"\n").plan.dispatcher,
+            "alltoall");
+  EXPECT_EQ(job_of(run + "framework: {dispatcher: deepep}\n").plan.dispatcher, "deepep");
+  EXPECT_EQ(job_of(scenario).plan.dispatcher, std::nullopt);
 }
 
 // --- plans -------------------------------------------------------------------------------------------------------
@@ -448,8 +490,18 @@ INSTANTIATE_TEST_SUITE_P(
                 "s.yaml:3:1: plan is missing\n    plan:\n    ^ near here"},
         Refusal{"plan_is_text", "model: gpt-1.3b\ncluster: big\nplan: all of it\n",
                 "s.yaml:3:7: plan must be a map of keys, not 'all of it'\n    plan: all of it\n          ^ near here"},
-        Refusal{"faults", std::string(scenario) + "faults: {slow: 1}\n",
-                "s.yaml:10:1: faults is not modelled yet\n    faults: {slow: 1}\n    ^ near here"},
+        Refusal{"fault_of_no_node", std::string(scenario) + "faults:\n  - {node: 2, speed: 0.9}\n",
+                "s.yaml:11:12: faults[0].node: there is no number 2 of its 2 nodes, which count from 0\n"
+                "    - {node: 2, speed: 0.9}\n             ^ near here"},
+        Refusal{"fault_of_no_nic", std::string(scenario) + "faults:\n  - {node: 1, nic: 8, failed: true}\n",
+                "s.yaml:11:20: faults[0].nic: there is no number 8 of its 8 NICs of a node, which count from 0\n"
+                "    - {node: 1, nic: 8, failed: true}\n                     ^ near here"},
+        Refusal{"fault_that_says_nothing", std::string(scenario) + "faults:\n  - {gpu: 15}\n",
+                "s.yaml:11:5: a fault has a `speed`, or is `failed: true`\n"
+                "    - {gpu: 15}\n      ^ near here"},
+        Refusal{"faults_of_no_list", std::string(scenario) + "faults: {slow: 1}\n",
+                "s.yaml:10:9: faults must be a list of faults, as in [{node: 3, speed: 0.9}], not a map\n"
+                "    faults: {slow: 1}\n            ^ near here"},
         Refusal{"convention", std::string(scenario) + "flops_convention: plam\n",
                 "s.yaml:10:19: unknown flops convention 'plam', did you mean 'palm'? (one of: megatron-full-recompute, "
                 "megatron-full-attention, megatron-causal, full-attention, causal-half, hfu-full, 6nd, palm, unknown)\n"

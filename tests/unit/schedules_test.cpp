@@ -37,25 +37,65 @@ TEST(Gpipe, AllForwardThenAllBackward) { EXPECT_EQ(text(gpipe.order({3, 1, 3}, 1
 
 TEST(Schedules, EveryPassRunsOnceAndForwardBeforeBackward) {
   for (const Schedule& schedule : list_schedules()) {
-    for (const PipelineShape shape : {PipelineShape{1, 1, 7}, PipelineShape{4, 1, 4}, PipelineShape{4, 1, 9},
-                                      PipelineShape{3, 2, 7}, PipelineShape{4, 3, 8}}) {
+    for (const PipelineShape shape :
+         {PipelineShape{1, 1, 7}, PipelineShape{4, 1, 4}, PipelineShape{4, 1, 9}, PipelineShape{3, 2, 7},
+          PipelineShape{4, 3, 8}, PipelineShape{4, 2, 12}, PipelineShape{8, 2, 16}, PipelineShape{1, 1, 7, true},
+          PipelineShape{4, 2, 12, true}, PipelineShape{4, 3, 9, true}}) {
       if (!schedule.refuses(shape).empty()) continue;
+      const auto passes = static_cast<std::size_t>(shape.microbatches * shape.chunks / paths(schedule.placement));
       for (int stage = 0; stage < shape.stages; ++stage) {
         std::set<std::tuple<PassKind, int, int>> seen;
-        std::int64_t in_flight = 0, most = 0;
-        for (const PassStep& step : schedule.order(shape, stage)) {
+        std::size_t forwards = 0, inputs = 0, weights = 0;
+        const std::vector<PassStep> steps = schedule.order(shape, stage);
+        for (std::size_t i = 0; i < steps.size(); ++i) {
+          const PassStep& step = steps[i];
           EXPECT_TRUE(seen.insert({step.kind, step.microbatch, step.chunk}).second);
-          if (step.kind == PassKind::backward) {
+          const bool forward = step.kind == PassKind::forward;
+          const bool input = step.kind == PassKind::backward || step.kind == PassKind::backward_input;
+          const bool weight = step.kind == PassKind::backward || step.kind == PassKind::backward_weight;
+          if (input) {
             EXPECT_TRUE(seen.contains({PassKind::forward, step.microbatch, step.chunk}));
+          } else if (weight) {
+            EXPECT_TRUE(seen.contains({PassKind::backward_input, step.microbatch, step.chunk}));
           }
-          in_flight += step.kind == PassKind::forward ? 1 : -1;
-          most = std::max(most, in_flight);
+          if (step.paired) {  // with the backward pass of another microbatch
+            ASSERT_LT(i + 1, steps.size());
+            EXPECT_TRUE(forward && steps[i + 1].kind == PassKind::backward);
+            EXPECT_FALSE(steps[i + 1].microbatch == step.microbatch && steps[i + 1].chunk == step.chunk);
+          }
+          forwards += forward, inputs += input, weights += weight;
         }
-        EXPECT_EQ(seen.size(), static_cast<std::size_t>(2 * shape.microbatches * shape.chunks)) << schedule.name;
-        EXPECT_EQ(most, schedule.chunks_in_flight(shape, stage)) << schedule.name << " stage " << stage;
+        EXPECT_EQ(forwards, passes) << schedule.name << " stage " << stage;
+        EXPECT_EQ(inputs, passes) << schedule.name << " stage " << stage;
+        EXPECT_EQ(weights, passes) << schedule.name << " stage " << stage;
+        // DualPipe: the paper's p + 1 on every rank; the ranks next to the middle have it.
+        const std::int64_t most = schedule.chunks_in_flight(shape, stage);
+        EXPECT_LE(most_in_flight(steps), most) << schedule.name << " stage " << stage;
+        if (schedule.placement != ChunkPlacement::both_ways || stage == shape.stages / 2) {
+          EXPECT_EQ(most_in_flight(steps), most) << schedule.name << " stage " << stage;
+        }
       }
     }
   }
+}
+
+// Memory of the papers: ZB-H1 that of 1F1B (p chunks on every stage), ZB-V 2p half chunks, DualPipe p + 1.
+TEST(Schedules, ChunksInFlight) {
+  for (int stage = 0; stage < 8; ++stage) {
+    EXPECT_LE(zb_h1.chunks_in_flight({8, 1, 32}, stage), 8);
+    EXPECT_LE(zb_v.chunks_in_flight({8, 2, 32}, stage), 16);
+    EXPECT_EQ(dualpipe.chunks_in_flight({8, 2, 32}, stage), 9);
+  }
+  EXPECT_EQ(zb_h1.chunks_in_flight({8, 1, 32}, 0), 8);
+}
+
+TEST(Schedules, SayWhatTheyNeed) {
+  EXPECT_NE(dualpipe.refuses({3, 2, 12}), "");
+  EXPECT_NE(dualpipe.refuses({4, 1, 12}), "");
+  EXPECT_NE(dualpipe.refuses({4, 2, 6}), "");
+  EXPECT_NE(zb_v.refuses({4, 1, 8}), "");
+  EXPECT_NE(one_f_one_b.refuses({4, 1, 8, true}), "");
+  EXPECT_EQ(interleaved_one_f_one_b.refuses({4, 2, 8, true}), "");
 }
 
 }  // namespace

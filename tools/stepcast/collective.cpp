@@ -1,9 +1,12 @@
 #include <cmath>
+#include <map>
 #include <memory>
+#include <optional>
 
 #include <fmt/format.h>
 
 #include "simulator/collectives/collective_time.hpp"
+#include "simulator/collectives/messages/run.hpp"
 #include "simulator/engine/messages.hpp"
 #include "simulator/report/nccl_table.hpp"
 #include "simulator/units/text.hpp"
@@ -20,7 +23,7 @@ struct Options {
   std::string topology, bandwidth, latency, reduce_bandwidth, endpoint_delay, grain = "1 ps";
   std::string sizes = "1KiB:4GiB";
   std::string algorithm, protocol;
-  std::string nvls = "on", sharp = "off", pxn = "on";
+  std::string nvls = "on", sharp = "off", pxn = "on", registered = "off";
   int channels = 0;
   std::int64_t chunks = 1;
   std::string executor = "dataflow", fold = "on";
@@ -119,6 +122,7 @@ CollectiveOptions nccl_options(const Options& options) {
   nccl.nvls = switched_on("--nvls", options.nvls);
   nccl.sharp = switched_on("--sharp", options.sharp);
   nccl.pxn = switched_on("--pxn", options.pxn);
+  nccl.registered = switched_on("--registered", options.registered);
   nccl.channels = options.channels;
   if (options.channels < 0 || options.channels > 64) throw UserError("--channels is a number from 0 to 64");
   return nccl;
@@ -145,6 +149,44 @@ CollectiveLine profile_line(const CollectiveCall& call) {
           bus_bandwidth(call.kind, call.group.ranks, call.size, time)};
 }
 
+/// The same message by message, over the cluster's links: what the wires alone take, whoever shares them.
+class OnTheWires {
+ public:
+  OnTheWires(const Cluster& cluster, const GroupShape& group, std::span<const RankRange> ranges)
+      : cluster_(cluster), topology_(build_topology(cluster, {.achieved = true})), group_(group) {
+    std::map<std::int64_t, std::int64_t> in_domain;
+    for (const RankRange& range : ranges) {
+      for (std::int64_t rank = range.first; rank <= range.last; ++rank) {
+        ranks_.push_back(rank);
+        ++in_domain[rank / cluster.domain_gpus()];
+      }
+    }
+    for (const auto& [domain, members] : in_domain) {
+      if (members == in_domain.begin()->second) continue;
+      throw UserError(fmt::format("--executor events needs as many ranks in every NVLink domain: {} and {} are not",
+                                  in_domain.begin()->second, members));
+    }
+  }
+
+  CollectiveLine line(const CollectiveCall& call) const {
+    Algorithm algorithm = call.kind == CollectiveKind::all_to_all ? Algorithm::pairwise : Algorithm::ring;
+    if (call.options.algorithm)
+      algorithm = *call.options.algorithm;
+    else if (nccl_generation(cluster_.gpu.generation) != nullptr)
+      algorithm = choose_collective(call).algorithm;
+    const MessagesRun run = run_messages(messages_of(algorithm, call.kind, call.size, group_), topology_, ranks_);
+    const Seconds time = run.time.seconds();
+    return {call.size, std::string(row_of(algorithm).name), "-", time,
+            bus_bandwidth(call.kind, group_.ranks, call.size, time)};
+  }
+
+ private:
+  const Cluster& cluster_;
+  Topology topology_;
+  GroupShape group_;
+  std::vector<std::int64_t> ranks_;
+};
+
 CollectiveTable on_cluster(const Options& options, CollectiveKind kind) {
   const CollectiveOptions nccl = nccl_options(options);
   constexpr std::int64_t unknown = 0;
@@ -168,9 +210,13 @@ CollectiveTable on_cluster(const Options& options, CollectiveKind kind) {
                             group.domains() == 1 ? "one NVLink domain" : fmt::format("{} domains", group.domains()),
                             cluster.node.name, group.crosses_network() ? ", " : "",
                             group.crosses_network() ? cluster.fabric.name : "");
+  const bool by_message = chosen("executor", options.executor, executors).executor == RingExecutor::events;
+  if (by_message && group.ranks < 2) throw UserError("--executor events needs two ranks or more");
+  std::optional<OnTheWires> wires;
+  if (by_message) wires.emplace(cluster, group, ranks);
   for (const Bytes size : parse_sizes(options.sizes)) {
     const CollectiveCall call{kind, size, group, cluster, nccl};
-    table.lines.push_back(known ? nccl_line(call) : profile_line(call));
+    table.lines.push_back(wires ? wires->line(call) : known ? nccl_line(call) : profile_line(call));
   }
   return table;
 }
@@ -265,6 +311,9 @@ Action add_collective(CLI::App& app) {
   app.add_option("--pxn", options->pxn, "all_to_all through the GPU beside the NIC")
       ->type_name("on|off")
       ->capture_default_str();
+  app.add_option("--registered", options->registered, "Buffers in symmetric windows")
+      ->type_name("on|off")
+      ->capture_default_str();
   app.add_option("--channels", options->channels, "At least so many (NCCL_MIN_CTAS)")->type_name("N");
   app.add_option("--topology", options->topology, "Equal links instead of a cluster: " + names_of(topologies))
       ->type_name("NAME");
@@ -277,13 +326,17 @@ Action add_collective(CLI::App& app) {
       ->type_name("N")
       ->capture_default_str();
   app.add_option("--grain", options->grain, "Of the clock")->type_name("TIME")->capture_default_str();
-  app.add_option("--executor", options->executor, names_of(executors))->type_name("NAME")->capture_default_str();
+  app.add_option("--executor", options->executor,
+                 names_of(executors) + "; on a cluster events sends every message over its links")
+      ->type_name("NAME")
+      ->capture_default_str();
   app.add_option("--fold", options->fold, "One rank for all")->type_name("on|off")->capture_default_str();
   app.add_option("--format", options->format, names_of(table_formats))->type_name("FORMAT")->capture_default_str();
   app.footer(
       "Examples:\n"
       "  stepcast collective all_reduce --cluster dgx-h100-superpod --ranks 0-63\n"
       "  stepcast collective all_gather --node dgx-h100 --fabric ndr400x8 --ranks 0,8,16,24 --sizes 1MiB:1GiB\n"
+      "  stepcast collective all_to_all --cluster meta-24k-roce --ranks 0-63 --algorithm pxn --executor events\n"
       "  stepcast collective all_reduce --topology ring --ranks 64 --bandwidth '50 GiB/s' --latency '500 ns' --sizes "
       "1GiB");
   return [options] { return collective(*options); };

@@ -30,6 +30,7 @@ struct Options {
   std::string granularity = "chunk";
   std::string fold = "on";
   std::string contention = "on";
+  std::string interference = "off";
   std::string jitter = "on";
   std::optional<std::uint64_t> seed;
   int steps = 1;
@@ -64,6 +65,7 @@ ExecutionOptions execution_of(const Options& options, const Job& job) {
   execution.granularity = chosen("granularity", options.granularity, granularities).value;
   execution.fold = switched_on("--fold", options.fold);
   execution.contention = switched_on("--contention", options.contention);
+  execution.interference = switched_on("--interference", options.interference);
   execution.jitter = switched_on("--jitter", options.jitter);
   execution.seed = options.seed ? *options.seed : job.seed.value_or(1);
   execution.steps = options.steps;
@@ -120,6 +122,9 @@ Action add_predict(CLI::App& app) {
       ->type_name("on|off")
       ->capture_default_str();
   app.add_option("--contention", options->contention, "Concurrent transfers share links (events)")
+      ->type_name("on|off")
+      ->capture_default_str();
+  app.add_option("--interference", options->interference, "Transfers take SMs and bandwidth from kernels (events)")
       ->type_name("on|off")
       ->capture_default_str();
   app.add_option("--jitter", options->jitter, "Spread of speed between GPUs and between launches")

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 
 #include "simulator/cluster/fabrics/fabrics.hpp"
 
@@ -7,8 +8,8 @@ namespace {
 
 // A leaf of 64 ports, half of them down (DGX SuperPOD: scalable units of 32 nodes, one leaf a rail).
 constexpr std::size_t leaf_ports_down = 32;
-constexpr std::size_t spines_of_a_pod = 16;
-constexpr std::size_t cores = 16;
+constexpr std::size_t most_spines_of_a_pod = 16;
+constexpr std::size_t most_cores = 16;
 
 std::size_t divided_up(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
 
@@ -36,24 +37,36 @@ void tree_path(const Topology& topology, VertexIndex from, VertexIndex to, std::
   path.push_back(to);
 }
 
-/// Every leaf to every spine of its pod, every spine to every core; only as many tiers as there is something to join.
-void join_leaves(Topology& topology, const Path& leaves, BytesPerSecond into_leaf, std::size_t leaves_of_a_pod,
-                 const Cluster& cluster) {
+/// Switches of the next tier that `ports` of one below are spread over: a link is at least a port wide.
+std::size_t switches_above(double ports, std::size_t most) {
+  return static_cast<std::size_t>(std::clamp(std::floor(ports), 1.0, static_cast<double>(most)));
+}
+
+/// Every leaf to every spine of its pod, every spine to every core; only as many tiers and switches as there is something
+/// to join.
+void join_leaves(Topology& topology, const Path& leaves, double ports_down, BytesPerSecond port,
+                 std::size_t leaves_of_a_pod, const Cluster& cluster) {
   if (leaves.size() < 2) return;
   const Seconds latency = hop_latency(cluster);
   const std::size_t pods = divided_up(leaves.size(), leaves_of_a_pod);
+  const double leaf_ports = ports_down / *cluster.fabric.leaf_oversubscription;
+  const std::size_t spines = switches_above(leaf_ports, most_spines_of_a_pod);
+  const double spine_ports = leaf_ports / static_cast<double>(spines) *
+                             static_cast<double>(std::min(leaves_of_a_pod, leaves.size())) /
+                             *cluster.fabric.spine_oversubscription;
   Path core;
-  for (std::size_t i = 0; pods > 1 && i < cores; ++i) core.push_back(topology.add(Device::core, static_cast<int>(i)));
+  for (std::size_t i = 0; pods > 1 && i < switches_above(spine_ports, most_cores); ++i)
+    core.push_back(topology.add(Device::core, static_cast<int>(i)));
   for (std::size_t pod = 0; pod < pods; ++pod) {
     const std::size_t first = pod * leaves_of_a_pod;
     const std::size_t count = std::min(leaves_of_a_pod, leaves.size() - first);
-    const BytesPerSecond uplink =
-        into_leaf / (static_cast<double>(spines_of_a_pod) * *cluster.fabric.leaf_oversubscription);
-    for (std::size_t s = 0; s < spines_of_a_pod; ++s) {
-      const VertexIndex spine = topology.add(Device::spine, static_cast<int>(pod * spines_of_a_pod + s));
+    const BytesPerSecond uplink = port * (leaf_ports / static_cast<double>(spines));
+    const BytesPerSecond upward =
+        uplink * (static_cast<double>(count) / static_cast<double>(core.size() + core.empty()) /
+                  *cluster.fabric.spine_oversubscription);
+    for (std::size_t s = 0; s < spines; ++s) {
+      const VertexIndex spine = topology.add(Device::spine, static_cast<int>(pod * spines + s));
       for (std::size_t leaf = 0; leaf < count; ++leaf) topology.connect(leaves[first + leaf], spine, uplink, latency);
-      const BytesPerSecond upward =
-          uplink * (static_cast<double>(count) / (static_cast<double>(cores) * *cluster.fabric.spine_oversubscription));
       for (const VertexIndex above : core) topology.connect(spine, above, upward, latency);
     }
   }
@@ -80,7 +93,7 @@ PathFinder plain_tree(Topology& topology, const Nodes& nodes, const Cluster& clu
       topology.connect(nic, leaves.back(), port_rate(topology, cluster), hop_latency(cluster));
   }
   const double ports = static_cast<double>(std::min(per_leaf, nodes.size()) * nodes.front().nics.size());
-  join_leaves(topology, leaves, port_rate(topology, cluster) * ports, leaves_of_pod(cluster, per_leaf, 1), cluster);
+  join_leaves(topology, leaves, ports, port_rate(topology, cluster), leaves_of_pod(cluster, per_leaf, 1), cluster);
   return tree_path;
 }
 
@@ -100,7 +113,7 @@ PathFinder rail_optimised_fat_tree(Topology& topology, const Nodes& nodes, const
                        hop_latency(cluster));
   }
   const double ports = static_cast<double>(std::min(leaf_ports_down, nodes.size()));
-  join_leaves(topology, leaves, port_rate(topology, cluster) * ports, leaves_of_pod(cluster, leaf_ports_down, rails),
+  join_leaves(topology, leaves, ports, port_rate(topology, cluster), leaves_of_pod(cluster, leaf_ports_down, rails),
               cluster);
   return tree_path;
 }

@@ -7,23 +7,19 @@ bool gathers(CollectiveKind kind) {
   return kind == CollectiveKind::all_gather || kind == CollectiveKind::reduce_scatter;
 }
 
-/// Every member's whole contribution goes up, its own share of the sum comes down.
-void add_up(MessageShape shape, Bytes size, std::int64_t parts_of_a_member, std::vector<Message>& step) {
-  const std::int64_t parts = shape.p * parts_of_a_member;
+/// Every member's whole contribution to a chunk goes up, its own share of the sum comes down.
+void add_up(MessageShape shape, Bytes chunk, std::int64_t first_part, std::vector<Message>& step) {
   for (std::int64_t place = 0; place < shape.n; ++place) {
-    const std::int64_t share = place % shape.p * parts_of_a_member;
-    step.push_back({place, node_switch, size, 0, parts, true});
-    step.push_back({node_switch, place, size / static_cast<double>(shape.p), share, parts_of_a_member, false});
+    step.push_back({place, node_switch, chunk, first_part, shape.p, true});
+    step.push_back({node_switch, place, chunk / static_cast<double>(shape.p), first_part + place, 1, false});
   }
 }
 
 /// Every member's share goes up, all of them come down.
-void multicast(MessageShape shape, Bytes size, std::int64_t parts_of_a_member, std::vector<Message>& step) {
-  const std::int64_t parts = shape.p * parts_of_a_member;
+void multicast(MessageShape shape, Bytes chunk, std::int64_t first_part, std::vector<Message>& step) {
   for (std::int64_t place = 0; place < shape.n; ++place) {
-    const std::int64_t share = place % shape.p * parts_of_a_member;
-    step.push_back({place, node_switch, size / static_cast<double>(shape.p), share, parts_of_a_member, false});
-    step.push_back({node_switch, place, size, 0, parts, false});
+    step.push_back({place, node_switch, chunk / static_cast<double>(shape.p), first_part + place, 1, false});
+    step.push_back({node_switch, place, chunk, first_part, shape.p, false});
   }
 }
 
@@ -35,12 +31,13 @@ MessageSteps nvls_messages(CollectiveKind kind, Bytes size, MessageShape shape) 
   // In chunks: while one comes down the next goes up.
   constexpr std::int64_t chunks = 32;
   MessageSteps result;
-  result.parts = shape.p;
+  result.parts = shape.p * chunks;
   const Bytes chunk = size / static_cast<double>(chunks);
   for (std::int64_t step = 0; step < chunks + (all_reduce ? 1 : 0); ++step) {
     auto& messages = result.steps.emplace_back();
-    if (kind != CollectiveKind::all_gather && step < chunks) add_up(shape, chunk, 1, messages);
-    if (kind != CollectiveKind::reduce_scatter && (!all_reduce || step > 0)) multicast(shape, chunk, 1, messages);
+    if (kind != CollectiveKind::all_gather && step < chunks) add_up(shape, chunk, step * shape.p, messages);
+    const std::int64_t added_up = all_reduce ? step - 1 : step;
+    if (kind != CollectiveKind::reduce_scatter && added_up >= 0) multicast(shape, chunk, added_up * shape.p, messages);
   }
   return result;
 }
