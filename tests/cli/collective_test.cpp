@@ -121,7 +121,8 @@ TEST(CollectiveCommand, EveryFormatAndOperationAnswers) {
               HasSubstr("all_reduce,1048576,profile,-,"));
 }
 
-// Eight GPUs of one node and eight of the next: the wires alone take no longer than NCCL does on them, and less than twice.
+// Eight GPUs of one node and eight of the next. The messages follow one another step by step, where NCCL overlaps: a phase
+// inside the node costs its time (PXN: 7/8 GiB over NVLink before the NICs begin, a fifth of the whole).
 TEST(CollectiveCommand, SendsEveryMessageOverTheClustersLinks) {
   for (const char* operation : {"all_reduce --algorithm ring", "all_gather --algorithm hierarchical",
                                 "all_to_all --algorithm pxn", "all_to_all --algorithm pairwise"}) {
@@ -129,8 +130,8 @@ TEST(CollectiveCommand, SendsEveryMessageOverTheClustersLinks) {
         std::string("collective ") + operation + " --cluster dgx-h100-superpod --ranks 0-15 --sizes 1GiB";
     const double wires = first_time_ns(command + " --executor events");
     const double nccl = first_time_ns(command);
-    EXPECT_LT(wires, 1.02 * nccl) << operation;
-    EXPECT_GT(wires, 0.5 * nccl) << operation;
+    EXPECT_LT(wires, 1.3 * nccl) << operation;
+    EXPECT_GT(wires, 0.8 * nccl) << operation;
   }
 }
 

@@ -10,14 +10,18 @@ MessageSteps pairwise_messages(CollectiveKind kind, Bytes size, MessageShape sha
   MessageSteps result;
   result.parts = n;
   switch (kind) {
-    case CollectiveKind::all_to_all:
-      // In turns, so that no two send to one at a time.
+    case CollectiveKind::all_to_all: {
+      // In turns, so that no two send to one at a time, and either all to other nodes or all inside theirs.
+      const std::int64_t p = n % shape.p == 0 ? shape.p : n;
       for (std::int64_t apart = 1; apart < n; ++apart) {
         auto& step = result.steps.emplace_back();
-        for (std::int64_t place = 0; place < n; ++place)
-          step.push_back({place, (place + apart) % n, part, (place + apart) % n, 1, false});
+        for (std::int64_t place = 0; place < n; ++place) {
+          const std::int64_t to = (place / p + apart / p) % (n / p) * p + (place % p + apart % p) % p;
+          step.push_back({place, to, part, to, 1, false});
+        }
       }
       return result;
+    }
     case CollectiveKind::scatter:
     case CollectiveKind::gather: {
       auto& step = result.steps.emplace_back();

@@ -48,6 +48,7 @@ MessageSteps nvls_tree_messages(CollectiveKind kind, Bytes size, MessageShape sh
 MessageSteps collnet_messages(CollectiveKind kind, Bytes size, MessageShape shape);
 MessageSteps pat_messages(CollectiveKind kind, Bytes size, MessageShape shape);
 MessageSteps pairwise_messages(CollectiveKind kind, Bytes size, MessageShape shape);
+/// On the rails first, then between nodes; NCCL overlaps the two.
 MessageSteps pxn_messages(CollectiveKind kind, Bytes size, MessageShape shape);
 MessageSteps hierarchical_messages(CollectiveKind kind, Bytes size, MessageShape shape);
 MessageSteps halving_doubling_messages(CollectiveKind kind, Bytes size, MessageShape shape);
