@@ -146,6 +146,54 @@ TEST_F(Calibrate, WritesNothingWhenTheInputIsWrong) {
   EXPECT_FALSE(fs::exists(path("profile.yaml")));
 }
 
+struct BadInput {
+  const char* name;
+  const char* from;     ///< an importer; empty: a file of measurements, which is fitted
+  std::string text;     ///< after a good table, or alone
+  const char* problem;  ///< with file and line
+};
+
+class RefusedMeasurements : public Calibrate, public testing::WithParamInterface<BadInput> {};
+
+TEST_P(RefusedMeasurements, WithFileAndLineAndNoProfile) {
+  const BadInput& bad = GetParam();
+  const bool fits = *bad.from == '\0';
+  const std::string out = path("out");
+  const Outcome outcome =
+      fits ? run("calibrate fit " + write("bad", bad.text) + " --gpu a100-80gb-sxm --out " + out)
+           : run(std::string("calibrate import --from ") + bad.from + " " + write("bad", bad.text) + " --out " + out);
+  EXPECT_EQ(outcome.exit, wrong_input) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr(bad.problem));
+  EXPECT_FALSE(fs::exists(out));
+}
+
+const std::string vidur_header = "gpu,op,m,n,k,dtype,time_ms,samples\n";
+const std::string gemm_line =
+    R"({"schema":1,"kind":"gemm","device":"A100","library":"x","time_us":5.0,"m":64,"n":64,"k":64,"batch":1,)"
+    R"("layout":"tn","precision":"bf16","accumulate_fp32":false})"
+    "\n";
+
+INSTANTIATE_TEST_SUITE_P(
+    Input, RefusedMeasurements,
+    testing::Values(
+        BadInput{"nan", "vidur", vidur_header + "a100,mlp,512,2048,1024,fp16,nan,1\n", "bad:2: 'time_ms'"},
+        BadInput{"not_a_number", "vidur", vidur_header + "a100,mlp,512,2048,1024,fp16,fast,1\n", "bad:2: 'time_ms'"},
+        BadInput{"missing_cell", "vidur", vidur_header + "a100,mlp,512,2048,1024,fp16\n", "bad:2: "},
+        BadInput{"missing_column", "vidur", "gpu,op,m,n,k,dtype,samples\na100,mlp,512,2048,1024,fp16,1\n",
+                 "bad:1: no column 'time_ms'"},
+        BadInput{"nothing", "vidur", "", "the table is empty"},
+        BadInput{"contradiction", "vidur",
+                 vidur_header + "a100,mlp,512,2048,1024,fp16,0.1,1\na100,mlp,512,2048,1024,fp16,0.9,1\n", "bad:3"},
+        BadInput{"wrong_bandwidth", "nccl-tests --op all_reduce --ranks 8",
+                 "8000000 2000000 float sum -1 100 80.00 999.00 0 100 80.00 140.00 0\n", "bad:1: "},
+        BadInput{"negative", "", std::string(gemm_line).replace(gemm_line.find("5.0"), 3, "-5.0"),
+                 "bad:1: 'time_us' cannot be -5"},
+        BadInput{"nan_in_json", "", std::string(gemm_line).replace(gemm_line.find("5.0"), 3, "NaN"),
+                 "bad:1:67: not valid JSON"},
+        BadInput{"the_same_point_twice", "", gemm_line + gemm_line, "bad:2: "},
+        BadInput{"too_few", "", gemm_line, "too few gemm bf16 measurements"}),
+    [](const auto& c) { return std::string(c.param.name); });
+
 TEST_F(Calibrate, DoesNotOverwriteMeasurements) {
   const std::string csv = write("gemm.csv", table());
   ASSERT_EQ(run("calibrate import --from vidur " + csv + " --out " + path("points.jsonl")).exit, done);

@@ -77,6 +77,32 @@ TEST(PublishedRuns, MegatronOnA100IsWithinEightPercent) {
   EXPECT_LT(mape_of("megatron-sc21", "megatron-lm-2021", ""), 8);
 }
 
+// A region whose launches take longer than its kernels takes as long as its launches. The runs of vTrain's one-node grid
+// that this makes a third slower or more: with it they are met, without it the predictions are far too fast, which is the
+// known error of models that have no host (25-57%).
+TEST(PublishedRuns, SmallModelsWaitForTheHost) {
+  std::vector<double> with_host, without_host;
+  for (const ReferenceEntry& entry :
+       load_reference_runs({STEPCAST_SOURCE_DIR "/scenarios/published/vtrain-single.yaml",
+                            STEPCAST_SOURCE_DIR "/scenarios/published/megatron-memory-logs.yaml"})) {
+    Job free_host = entry.job;
+    free_host.framework.host_time_per_layer_forward.value = Seconds(0);
+    free_host.framework.host_time_per_layer_backward.value = Seconds(0);
+    const std::vector<ValidationRow> given = compare_with_measurement(entry.job, entry.file, entry.id);
+    const std::vector<ValidationRow> faster = compare_with_measurement(free_host, entry.file, entry.id);
+    for (std::size_t i = 0; i < given.size(); ++i) {
+      if (given[i].metric != Metric::step_time || given[i].status != ValidationStatus::ok) continue;
+      const double with = 1 + *given[i].error_percent() / 100, without = 1 + *faster[i].error_percent() / 100;
+      if (with < 4.0 / 3 * without) continue;
+      with_host.push_back(100 * (with - 1));
+      without_host.push_back(100 * (without - 1));
+    }
+  }
+  EXPECT_GE(with_host.size(), 30U);
+  EXPECT_LT(summarise_errors(with_host).mape.value(), 10);
+  EXPECT_GT(summarise_errors(without_host).mape.value(), 35);
+}
+
 TEST(PublishedRuns, NothingIsDroppedInSilence) {
   std::map<std::string, int> seen;
   for (const ValidationRow& row : rows()) {

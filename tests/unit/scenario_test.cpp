@@ -84,7 +84,8 @@ context_memory: {value: 1 GiB, basis: assumed, source: "judgement"}
 std::string node_file(const std::string& gpu, int gpus, int domain_gpus) {
   return "description: \"A node\"\ngpu: " + gpu + "\ngpus: " + std::to_string(gpus) +
          "\ninterconnect: nvswitch\ndomain_gpus: " + std::to_string(domain_gpus) + "\nintra:" + link_tier +
-         "pcie_bandwidth: {value: 25 GB/s, basis: datasheet, source: \"sheet\"}\n";
+         "pcie_bandwidth: {value: 25 GB/s, basis: datasheet, source: \"sheet\"}\n"
+         "host_memory_bandwidth: {value: 400 GB/s, basis: datasheet, source: \"sheet\"}\n";
 }
 
 std::string fabric_file(int nics) {
@@ -354,6 +355,47 @@ TEST_F(Scenarios, ExpertsAndLatentAttention) {
   EXPECT_FALSE(job.model.moe->capacity_factor);
   EXPECT_FALSE(job.model.mla->q_lora_rank);
   EXPECT_EQ(job.model.mla->kv_lora_rank, 128);
+  EXPECT_EQ(job.model.moe->groups_per_token, 1);
+}
+
+TEST_F(Scenarios, HowTokensChooseTheirExperts) {
+  const std::string routed =
+      replaced(scenario, "gpt-1.3b", "{extends: gpt-1.3b, moe: {experts: 4, top_k: 2, expert_ffn: 64}}");
+  EXPECT_EQ(job_of(routed).plan.expert_load, "balanced");
+  EXPECT_EQ(job_of(routed + "  expert_load: zipf-0.5\n").plan.expert_load, "zipf-0.5");
+  EXPECT_THAT(job_of(routed + "  expert_load: [4, 3, 2, 1.5]\n").plan.expert_histogram, ElementsAre(4, 3, 2, 1.5));
+  const auto refused = [&](const std::string& load, const std::string& problem) {
+    EXPECT_THAT(refusal_of(routed + "  expert_load: " + load + "\n"), testing::HasSubstr(problem)) << load;
+  };
+  refused("[1, 2]", "plan.expert_load has 2 entries that add up to 3; the model has 4 experts");
+  refused("[0, 0, 0, 0]", "add up to 0");
+  refused("zipf", "must be balanced, zipf-<exponent>");
+  refused("zipf-nan", "must be balanced, zipf-<exponent>");
+  refused("[1, -2, 3, 4]", "expert_load");
+  EXPECT_THAT(refusal_of(std::string(scenario) + "  expert_load: balanced\n"),
+              testing::HasSubstr("expert_load without experts in the model"));
+}
+
+TEST_F(Scenarios, GroupsOfExperts) {
+  const auto routed = [&](const std::string& groups) {
+    return replaced(scenario, "gpt-1.3b",
+                    "{extends: gpt-1.3b, moe: {experts: 8, top_k: 4, expert_ffn: 64, " + groups + "}}");
+  };
+  EXPECT_EQ(job_of(routed("groups: 4, groups_per_token: 2")).model.moe->groups_per_token, 2);
+  EXPECT_EQ(job_of(routed("groups: 4")).model.moe->groups_per_token, 4);
+  EXPECT_THAT(refusal_of(routed("groups: 3")), testing::HasSubstr("8 experts do not divide by 3"));
+  EXPECT_THAT(refusal_of(routed("groups: 4, groups_per_token: 1")), testing::HasSubstr("fewer than top_k 4"));
+}
+
+// A key of its own wins over the notes.
+TEST_F(Scenarios, TheNotesOfARunNameItsDispatcher) {
+  const std::string run =
+      std::string(scenario) + "source: {title: t}\nnotes: \"fp8; dispatcher: flex + HybridEP; rest\"\n";
+  EXPECT_EQ(job_of(run).plan.dispatcher, "hybridep");
+  EXPECT_EQ(job_of(std::string(scenario) + "source: {title: t}\nnotes: \"dispatcher: A2A\"\n").plan.dispatcher,
+            "alltoall");
+  EXPECT_EQ(job_of(run + "framework: {dispatcher: deepep}\n").plan.dispatcher, "deepep");
+  EXPECT_EQ(job_of(scenario).plan.dispatcher, std::nullopt);
 }
 
 // --- plans -------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@
 #include "simulator/base/text_table.hpp"
 #include "simulator/cluster/topology.hpp"
 #include "simulator/collectives/collective_time.hpp"
+#include "simulator/parallelism/dispatchers.hpp"
 #include "simulator/parallelism/recompute.hpp"
 #include "simulator/report/roofline.hpp"
 #include "simulator/schedules/schedule.hpp"
@@ -27,7 +28,14 @@ Rows rows_of(const Table& table) {
 Rows schedules(const std::string&) { return rows_of(list_schedules()); }
 Rows collectives(const std::string&) { return rows_of(list_collectives()); }
 Rows topologies(const std::string&) { return rows_of(list_fabric_shapes()); }
-Rows recompute(const std::string&) { return rows_of(recompute_policies()); }
+Rows recompute(const std::string&) {
+  Rows rows = rows_of(recompute_policies());
+  for (const RecomputeModule& part : recompute_modules()) {
+    rows.push_back({"selective-" + std::string(part.name), std::string(part.description)});
+  }
+  return rows;
+}
+Rows dispatchers(const std::string&) { return rows_of(list_dispatchers()); }
 Rows flops(const std::string&) { return rows_of(flops_conventions()); }
 
 Rows formats(const std::string&) {
@@ -54,6 +62,7 @@ const std::vector<Kind>& kinds() {
       {"frameworks", "framework: NAME", list_presets},
       {"schedules", "plan: {schedule: NAME, ...}", schedules},
       {"recompute", "plan: {recompute: NAME, ...}", recompute},
+      {"dispatchers", "framework: {dispatcher: NAME, ...}, of tokens to experts", dispatchers},
       {"collectives", "chosen by size and ranks; stepcast collective --algorithm NAME", collectives},
       {"topologies", "of a node: interconnect: NAME; of a fabric: topology: NAME", topologies},
       {"flops", "flops_convention: NAME", flops},
