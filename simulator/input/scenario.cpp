@@ -187,7 +187,10 @@ Job read_scenario(const YamlNode& root, const std::string& name, PresetStore& pr
     job.plan.dispatcher = dispatcher;
     defaults.taken.push_back("framework.dispatcher: " + dispatcher + " (the notes)");
   }
-  if (job.reference) note_inferred(*job.reference, job.assumed);
+  if (job.reference) {
+    job.reference->notes = notes;
+    note_inferred(*job.reference, job.assumed);
+  }
   job.defaults_taken = std::move(defaults.taken);
   return job;
 }
