@@ -7,9 +7,9 @@
 
 #include "simulator/cluster/cluster.hpp"
 #include "simulator/cluster/faults.hpp"
-#include "simulator/execution/executor.hpp"
 #include "simulator/profiles/framework.hpp"
 #include "simulator/workload/architecture.hpp"
+#include "simulator/workload/executor.hpp"
 #include "simulator/workload/plan.hpp"
 
 namespace stepcast {

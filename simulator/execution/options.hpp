@@ -7,7 +7,7 @@
 
 #include "simulator/cluster/placement.hpp"
 #include "simulator/engine/sim_time.hpp"
-#include "simulator/execution/executor.hpp"
+#include "simulator/workload/executor.hpp"
 
 namespace stepcast {
 
