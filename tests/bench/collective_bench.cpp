@@ -57,7 +57,7 @@ void Route(benchmark::State& state) {
 }
 BENCHMARK(Route)->Arg(1024)->Arg(16384)->Arg(131072);
 
-void RingMessageByMessage(benchmark::State& state) {
+void RingOverATopology(benchmark::State& state) {
   Cluster cluster = superpod();
   cluster.gpus = state.range(0);
   const Topology topology = build_topology(cluster);
@@ -67,7 +67,7 @@ void RingMessageByMessage(benchmark::State& state) {
   for (auto _ : state) benchmark::DoNotOptimize(run_messages(messages, topology, ranks));
   state.SetItemsProcessed(state.iterations() * messages.messages());
 }
-BENCHMARK(RingMessageByMessage)->Arg(8)->Arg(64)->Arg(256)->Unit(benchmark::kMillisecond);
+BENCHMARK(RingOverATopology)->Arg(8)->Arg(64)->Arg(256)->Unit(benchmark::kMillisecond);
 
 }  // namespace
 }  // namespace stepcast

@@ -134,8 +134,10 @@ TEST_F(Cli, TheExamplesOfPredictWork) {
   const std::vector<std::string> examples = examples_in(run("predict --help").out);
   EXPECT_GE(examples.size(), 3u);
   for (std::string example : examples) {
-    const std::size_t trace = example.find("step.json");
-    if (trace != std::string::npos) example.replace(trace, 9, path("step.json"));
+    for (const std::string file : {"step.json", "step.perfetto-trace"}) {
+      const std::size_t trace = example.find(file);
+      if (trace != std::string::npos) example.replace(trace, file.size(), path(file));
+    }
     const Outcome outcome = run(example);
     EXPECT_EQ(outcome.exit, done) << example << "\n" << outcome.err;
     EXPECT_THAT(outcome.out, Not(IsEmpty())) << example;
