@@ -19,11 +19,11 @@ const char* name_of(Stream stream) {
 const char* name_of(Bucket bucket) {
   switch (bucket) {
     case Bucket::compute: return "compute";
-    case Bucket::tp_comm: return "tensor-parallel communication";
-    case Bucket::cp_comm: return "context-parallel communication";
-    case Bucket::ep_comm: return "expert-parallel communication";
-    case Bucket::dp_comm: return "data-parallel communication";
-    case Bucket::pp_comm: return "pipeline communication";
+    case Bucket::tp_comm: return "tensor-parallel comm";
+    case Bucket::cp_comm: return "context-parallel comm";
+    case Bucket::ep_comm: return "expert-parallel comm";
+    case Bucket::dp_comm: return "data-parallel comm";
+    case Bucket::pp_comm: return "pipeline comm";
     case Bucket::bubble: return "pipeline bubble";
     case Bucket::optimizer: return "optimizer";
     case Bucket::host: return "host and other";
