@@ -5,6 +5,7 @@
 #include "models/families.hpp"
 #include "simulator/collectives/collective_time.hpp"
 #include "simulator/execution/lower.hpp"
+#include "simulator/report/memory_over_time.hpp"
 #include "simulator/report/summarize.hpp"
 #include "simulator/resolve.hpp"
 #include "simulator/schedules/schedule.hpp"
@@ -88,7 +89,10 @@ Report predict(const Job& given, const ExecutionOptions& asked, Timeline* trace)
   report.simulation.folded = options.fold;
   report.simulation.jitter = options.jitter;
   report.simulation.wall_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
-  if (trace != nullptr) *trace = std::move(simulated.timeline);
+  if (trace != nullptr) {
+    *trace = std::move(simulated.timeline);
+    trace->memory = memory_over_time(*trace, summary.memory, in_flight);
+  }
   return report;
 }
 

@@ -48,6 +48,12 @@ struct LinkUse {
   std::vector<std::pair<SimTime, double>> samples;  ///< from each time on
 };
 
+/// Tensors that a rank holds.
+struct MemoryOverTime {
+  std::int32_t rank = 0;
+  std::vector<std::pair<SimTime, Bytes>> samples;  ///< from each time on
+};
+
 /// A stretch of the critical path.
 struct PathStep {
   std::int32_t rank = 0;
@@ -62,6 +68,7 @@ struct Timeline {
   std::vector<Span> spans;                                 ///< when asked for
   std::vector<std::string> labels;
   std::vector<LinkUse> links;           ///< of traced ranks, where transfers share them
+  std::vector<MemoryOverTime> memory;   ///< of traced ranks
   std::vector<Seconds> kept_waiting;    ///< per rank: how long others stood in collectives for it alone
   std::vector<PathStep> critical_path;  ///< when asked for
   std::int64_t instructions = 0;

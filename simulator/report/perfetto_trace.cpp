@@ -159,22 +159,43 @@ void add_slices(const Timeline& timeline, Packets& packets) {
   }
 }
 
-void add_links(const Timeline& timeline, Packets& packets) {
-  std::map<std::int32_t, std::size_t> counters_of_rank;
+/// Counters lie below the streams of their rank.
+class Counters {
+ public:
+  explicit Counters(Packets& packets) : packets_(packets) {}
+
+  void begin(std::int32_t rank, const std::string& name, const char* unit) {
+    track_ = uuid(rank, 1 + stream_count + of_rank_[rank]++);
+    pb::TrackDescriptor& descriptor = *packets_.next().mutable_track_descriptor();
+    descriptor.set_uuid(track_);
+    descriptor.set_parent_uuid(uuid(rank));
+    descriptor.set_name(name);
+    descriptor.mutable_counter()->set_unit_name(unit);
+  }
+
+  void sample(SimTime time, double value) {
+    pb::TracePacket& sample = packets_.next();
+    sample.set_timestamp(ns(time));
+    sample.mutable_track_event()->set_type(pb::TrackEvent::TYPE_COUNTER);
+    sample.mutable_track_event()->set_track_uuid(track_);
+    sample.mutable_track_event()->set_double_counter_value(value);
+  }
+
+ private:
+  Packets& packets_;
+  std::uint64_t track_ = 0;
+  std::map<std::int32_t, std::size_t> of_rank_;
+};
+
+void add_counters(const Timeline& timeline, Packets& packets) {
+  Counters counters(packets);
+  for (const MemoryOverTime& memory : timeline.memory) {
+    counters.begin(memory.rank, "allocated memory", "GiB");
+    for (const auto& [time, bytes] : memory.samples) counters.sample(time, bytes / 1.0_GiB);
+  }
   for (const LinkUse& link : timeline.links) {
-    const std::uint64_t track = uuid(link.rank, 1 + stream_count + counters_of_rank[link.rank]++);
-    pb::TrackDescriptor& descriptor = *packets.next().mutable_track_descriptor();
-    descriptor.set_uuid(track);
-    descriptor.set_parent_uuid(uuid(link.rank));
-    descriptor.set_name(link.name);
-    descriptor.mutable_counter()->set_unit_name("%");
-    for (const auto& [time, share] : link.samples) {
-      pb::TracePacket& sample = packets.next();
-      sample.set_timestamp(ns(time));
-      sample.mutable_track_event()->set_type(pb::TrackEvent::TYPE_COUNTER);
-      sample.mutable_track_event()->set_track_uuid(track);
-      sample.mutable_track_event()->set_double_counter_value(100 * share);
-    }
+    counters.begin(link.rank, link.name, "%");
+    for (const auto& [time, share] : link.samples) counters.sample(time, 100 * share);
   }
 }
 
@@ -185,7 +206,7 @@ void perfetto_trace(const Timeline& timeline, const Sink& sink) {
   add_names(timeline, packets);
   add_tracks(timeline, packets);
   add_slices(timeline, packets);
-  add_links(timeline, packets);
+  add_counters(timeline, packets);
   packets.flush();
 }
 

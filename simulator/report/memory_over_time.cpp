@@ -1,0 +1,72 @@
+#include "simulator/report/memory_over_time.hpp"
+
+#include <algorithm>
+#include <map>
+#include <string_view>
+
+namespace stepcast {
+namespace {
+
+enum class Change { none, take, give };
+
+/// A stretch of spans of one pass on the compute stream: one span, or one a block.
+struct Stretch {
+  Change change = Change::none;
+  std::int32_t label = 0, microbatch = 0;
+  SimTime end;
+};
+
+Change change_of(std::string_view label, bool two_parts) {
+  if (label == "forward") return Change::take;
+  return label == (two_parts ? "backward_weight" : "backward") ? Change::give : Change::none;
+}
+
+std::map<std::int32_t, std::vector<Stretch>> passes_of(const Timeline& timeline) {
+  const bool two_parts =
+      std::find(timeline.labels.begin(), timeline.labels.end(), "backward_weight") != timeline.labels.end();
+  std::vector<const Span*> spans;
+  for (const Span& span : timeline.spans) {
+    if (span.stream == Stream::compute && span.microbatch >= 0) spans.push_back(&span);
+  }
+  std::stable_sort(spans.begin(), spans.end(), [](const Span* a, const Span* b) { return a->start < b->start; });
+  std::map<std::int32_t, std::vector<Stretch>> passes;
+  for (const Span* span : spans) {
+    const Change change = change_of(timeline.labels[static_cast<std::size_t>(span->label)], two_parts);
+    if (change == Change::none) continue;
+    std::vector<Stretch>& own = passes[span->rank];
+    if (own.empty() || own.back().label != span->label || own.back().microbatch != span->microbatch) {
+      own.push_back({change, span->label, span->microbatch, {}});
+    }
+    own.back().end = span->end;
+  }
+  return passes;
+}
+
+bool balanced(const std::vector<Stretch>& passes) {
+  std::int64_t held = 0;
+  for (const Stretch& pass : passes) held += pass.change == Change::take ? 1 : -1;
+  return held == 0;
+}
+
+}  // namespace
+
+std::vector<MemoryOverTime> memory_over_time(const Timeline& timeline, const std::vector<MemoryUse>& memory,
+                                             const std::vector<std::int64_t>& chunks_in_flight) {
+  std::vector<MemoryOverTime> result;
+  for (const auto& [rank, passes] : passes_of(timeline)) {
+    if (!balanced(passes)) continue;
+    const auto stage = static_cast<std::size_t>(timeline.stage_of_rank[static_cast<std::size_t>(rank)]);
+    const MemoryUse& use = memory[stage];
+    const Bytes per_pass = use.activations / static_cast<double>(chunks_in_flight[stage]);
+    MemoryOverTime own{rank, {{SimTime{}, use.allocated() - use.activations}}};
+    std::int64_t held = 0;
+    for (const Stretch& pass : passes) {
+      held += pass.change == Change::take ? 1 : -1;
+      own.samples.emplace_back(pass.end, use.allocated() - use.activations + per_pass * static_cast<double>(held));
+    }
+    result.push_back(std::move(own));
+  }
+  return result;
+}
+
+}  // namespace stepcast
