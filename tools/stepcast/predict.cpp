@@ -111,8 +111,12 @@ Action add_predict(CLI::App& app) {
   app.add_flag("--explain", options->explain, "Also operators, every stage, every assumption");
   app.add_option("--trace", options->trace, "Write a timeline for ui.perfetto.dev: FILE.json or FILE.perfetto-trace")
       ->type_name("FILE");
-  app.add_option("--trace-ranks", options->trace_ranks, "Only these simulated ranks: 0-7,64")->type_name("RANKS");
-  app.add_option("--trace-window", options->trace_window, "Only what runs then: '1.5 s:2 s'")->type_name("FROM:TO");
+  app.add_option("--trace-ranks", options->trace_ranks, "Only these simulated ranks: 0-7,64")
+      ->type_name("RANKS")
+      ->needs("--trace");
+  app.add_option("--trace-window", options->trace_window, "Only what runs then: '1.5 s:2 s'")
+      ->type_name("FROM:TO")
+      ->needs("--trace");
   app.add_option("--executor", options->executor, names_of(executors) + "; else the scenario's, else dataflow")
       ->type_name("NAME");
   app.add_option("--granularity", options->granularity, names_of(granularities))
