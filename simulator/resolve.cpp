@@ -219,6 +219,7 @@ Sharding sharding_of(const Job& job) {
   if (const auto policy = recompute_policy(plan.recompute)) {
     sharding.recompute = policy->what;
     sharding.recompute_modules = policy->modules;
+    sharding.recomputed_layers = policy->layers;
   }
   sharding.flash_attention = plan.flash_attention.value();
   if (sharding.flash_attention) {

@@ -1,5 +1,7 @@
 #include "simulator/parallelism/recompute.hpp"
 
+#include <charconv>
+
 namespace stepcast {
 namespace {
 
@@ -9,6 +11,8 @@ constexpr RecomputePolicy policies[] = {
     {"selective-op", "every second matrix product and all pointwise work (torchtitan)", Recompute::selective_op},
     {"selective-<modules>", "the listed parts of a layer, joined by dashes (Megatron-LM)", Recompute::modules},
     {"full", "only each layer's input is kept", Recompute::full},
+    {"full-<n>-layers", "full, in the first n layers of each chunk (Megatron-LM)", Recompute::full},
+    {"every-other-layer", "full, in every second layer (torchtitan)", Recompute::full, 0, {.every = 2}},
 };
 
 /// Megatron-LM transformer_config.py, recompute_modules. Of two names that begin alike the longer comes first.
@@ -45,6 +49,17 @@ unsigned listed_modules(std::string_view text) {
   return set;
 }
 
+/// The n of "full-<n>-layers"; 0 when that is not what it says.
+int listed_layers(std::string_view name) {
+  constexpr std::string_view before = "full-";
+  if (!name.starts_with(before)) return 0;
+  name.remove_prefix(before.size());
+  int count = 0;
+  const auto [rest, error] = std::from_chars(name.data(), name.data() + name.size(), count);
+  const std::string_view after(rest, static_cast<std::size_t>(name.data() + name.size() - rest));
+  return error == std::errc{} && count > 0 && (after == "-layers" || after == "-layer") ? count : 0;
+}
+
 }  // namespace
 
 std::span<const RecomputePolicy> recompute_policies() { return policies; }
@@ -61,8 +76,10 @@ unsigned output_discarding(unsigned set) {
 std::optional<RecomputePolicy> recompute_policy(std::string_view name) {
   constexpr std::string_view prefix = "selective-";
   for (const RecomputePolicy& policy : policies) {
-    if (policy.name == name && policy.what != Recompute::modules) return policy;
+    const bool pattern = policy.name.find('<') != std::string_view::npos;
+    if (policy.name == name && !pattern) return policy;
   }
+  if (const int first = listed_layers(name)) return RecomputePolicy{name, "", Recompute::full, 0, {.first = first}};
   if (!name.starts_with(prefix)) return std::nullopt;
   const unsigned set = listed_modules(name.substr(prefix.size()));
   if (set == 0) return std::nullopt;

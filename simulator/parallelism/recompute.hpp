@@ -10,11 +10,22 @@
 
 namespace stepcast {
 
+/// Which layers of a chunk a policy is for.
+struct RecomputedLayers {
+  int every = 1;  ///< each n-th, counted from one (torchtitan activation_checkpoint.py, per layer)
+  int first = 0;  ///< only so many from the front (Megatron-LM's block method); 0: no limit
+
+  bool all() const { return every == 1 && first == 0; }
+  /// @param index  in its chunk, from zero
+  bool contains(int index) const { return (index + 1) % every == 0 && (first == 0 || index < first); }
+};
+
 struct RecomputePolicy {
   std::string_view name;
   std::string_view description;
   Recompute what;
   unsigned modules = 0;  ///< a set of module:: bits, for Recompute::modules
+  RecomputedLayers layers{};
 };
 
 std::span<const RecomputePolicy> recompute_policies();

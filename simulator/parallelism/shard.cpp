@@ -66,6 +66,30 @@ std::vector<std::vector<ChunkContents>> split_layers(const ModelGraph& model, co
   return stages;
 }
 
+namespace {
+
+/// Gives the layers that keep everything a kind of their own, behind those that are computed again.
+void keep_other_layers(const ModelGraph& model, const Sharding& sharding, ShardedModel& sharded) {
+  const auto kinds = static_cast<int>(sharded.kinds.size());
+  for (const Block& kind : model.kinds) sharded.kinds.push_back(shard(kind, model.hidden, sharding, false));
+  for (std::vector<ChunkContents>& stage : sharded.stages) {
+    for (ChunkContents& chunk : stage) {
+      std::vector<std::pair<int, int>> layers;
+      int index = 0;
+      for (const auto& [kind, count] : chunk.layers) {
+        for (int i = 0; i < count; ++i, ++index) {
+          const int own = sharding.recomputed_layers.contains(index) ? kind : kind + kinds;
+          if (layers.empty() || layers.back().first != own) layers.emplace_back(own, 0);
+          ++layers.back().second;
+        }
+      }
+      chunk.layers = std::move(layers);
+    }
+  }
+}
+
+}  // namespace
+
 ShardedModel shard(const ModelGraph& model, const ParallelPlan& plan, const Sharding& sharding,
                    ChunkPlacement placement) {
   ShardedModel sharded;
@@ -74,6 +98,7 @@ ShardedModel shard(const ModelGraph& model, const ParallelPlan& plan, const Shar
   for (const Block& kind : model.kinds) sharded.kinds.push_back(shard(kind, model.hidden, sharding, true));
   sharded.stages = split_layers(model, plan, placement);
   sharded.microbatch_share = 1.0 / paths(placement);
+  if (!sharding.recomputed_layers.all()) keep_other_layers(model, sharding, sharded);
   for (const ModelOp& op : model.head.ops) {
     if (const auto* head = std::get_if<LmHeadOp>(&op.what)) {
       sharded.tied_embeddings = head->tied;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "simulator/parallelism/dispatchers.hpp"
+#include "simulator/parallelism/recompute.hpp"
 #include "simulator/profiles/framework.hpp"
 #include "simulator/workload/chunk_placement.hpp"
 #include "simulator/workload/model_graph.hpp"
@@ -37,6 +38,7 @@ struct Sharding {
   double gradient = 4;  ///< bytes of an accumulated gradient
   Recompute recompute = Recompute::none;
   unsigned recompute_modules = 0;  ///< module:: bits, for Recompute::modules
+  RecomputedLayers recomputed_layers{};
   bool flash_attention = false;
   std::string_view attention_kernel;
   double microbatches = 1;  ///< of one step: what happens once a step is spread over them

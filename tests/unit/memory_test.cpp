@@ -113,5 +113,26 @@ TEST(MemoryUse, Fp8InputsTakeOneByte) {
   EXPECT_NEAR((wide - per_layer()) / sh, 2 + 4 - 1, 1e-9);
 }
 
+// Megatron-LM's block method computes the first n layers of a chunk again, torchtitan's per-layer policy every second
+// one: time and memory lie between none and full, in proportion to the layers.
+TEST(RecomputedLayers, AShareOfFull) {
+  Job job = fixtures::job(1, 1, 1, 1);
+  job.model.layers = 8;
+  const auto with = [&](const char* policy) {
+    job.plan.recompute = policy;
+    const Report report = predict(job, ExecutionOptions{});
+    return std::pair(report.step_time.si(), report.memory.activations.si());
+  };
+  const auto [time_none, memory_none] = with("none");
+  const auto [time_full, memory_full] = with("full");
+  for (const auto& [policy, share] :
+       {std::pair("full-2-layers", 0.25), {"every-other-layer", 0.5}, {"full-8-layers", 1.0}}) {
+    const auto [time, memory] = with(policy);
+    EXPECT_NEAR((time - time_none) / (time_full - time_none), share, 1e-3) << policy;
+    EXPECT_LT(memory, memory_none) << policy;
+    EXPECT_GE(memory, memory_full) << policy;
+  }
+}
+
 }  // namespace
 }  // namespace stepcast
