@@ -136,13 +136,7 @@ class KernelFit {
     for (const Field& field : fields) unknowns.push_back(field.unknown);
     const auto objective = [&](const std::vector<double>& values) {
       for (std::size_t i = 0; i < fields.size(); ++i) fields[i].number->value = values[i];
-      double sum = 0, weight = 0;
-      for (const Sample& sample : samples_) {
-        if (sample.held_out) continue;
-        sum += sample.weight * std::abs(log_error(sample));
-        weight += sample.weight;
-      }
-      return sum / weight;
+      return fitted_error(samples_, [&](const Sample& sample) { return log_error(sample); });
     };
     const std::vector<double> best = minimise(objective, unknowns, {4000, 2000}, options_.seed);
     for (std::size_t i = 0; i < fields.size(); ++i) fields[i].number->value = rounded(best[i], 3);

@@ -128,13 +128,7 @@ Fit fit_memory_bound(const std::vector<const Measurement*>& measurements, Gpu& g
   const auto objective = [&](const std::vector<double>& values) {
     set(values);
     settle();
-    double sum = 0, weight = 0;
-    for (const Sample& sample : samples) {
-      if (sample.held_out) continue;
-      sum += sample.weight * std::abs(log_error(sample));
-      weight += sample.weight;
-    }
-    return sum / weight;
+    return fitted_error(samples, log_error);
   };
   std::vector<double> best = minimise(objective, unknowns, {600, 400}, options.seed);
   for (double& value : best) value = rounded(value, 3);

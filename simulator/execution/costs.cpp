@@ -10,7 +10,7 @@
 namespace stepcast {
 
 CostModel::CostModel(const Cluster& cluster, const ParallelPlan& plan, bool expected_spread)
-    : cluster_(cluster), plan_(plan) {
+    : cluster_(cluster), plan_(plan), order_(parse_rank_order(plan.placement)) {
   for (std::size_t p = 0; p < precision_names.size(); ++p) gemm_.emplace_back(cluster.gpu, static_cast<Precision>(p));
   if (!expected_spread) return;
   clock_slowdown_ = 1 + cluster.gpu.speed_spread * expected_slowest(static_cast<double>(plan.gpus()));
@@ -21,15 +21,14 @@ namespace {
 
 using enum RankDimension;
 
-Placement dense_placement(const ParallelPlan& plan) {
-  return {parse_rank_order(plan.placement),
-          {plan.tensor_parallel, plan.context_parallel, 1, plan.data_parallel, plan.pipeline_parallel}};
+Placement dense_placement(const RankOrder& order, const ParallelPlan& plan) {
+  return {order, {plan.tensor_parallel, plan.context_parallel, 1, plan.data_parallel, plan.pipeline_parallel}};
 }
 
 /// Experts share out the ranks of a stage anew: their own tensor parallelism, then expert parallelism, and replicas.
-Placement expert_placement(const ParallelPlan& plan) {
+Placement expert_placement(const RankOrder& order, const ParallelPlan& plan) {
   return {
-      parse_rank_order(plan.placement),
+      order,
       {plan.expert_tensor_parallel.value_or(1), 1, plan.expert_parallel, plan.expert_copies(), plan.pipeline_parallel}};
 }
 
@@ -40,21 +39,22 @@ GroupShape CostModel::shape(GroupKind group) const {
     return placement.shape(cluster_, {dimensions.begin(), dimensions.size()});
   };
   switch (group) {
-    case GroupKind::tensor: return along(dense_placement(plan_), {tensor});
-    case GroupKind::context: return along(dense_placement(plan_), {context});
-    case GroupKind::data: return along(dense_placement(plan_), {context, data});  // gradients are reduced over both
-    case GroupKind::expert: return along(expert_placement(plan_), {expert});
-    case GroupKind::expert_tensor: return along(expert_placement(plan_), {tensor});
-    case GroupKind::expert_data: return along(expert_placement(plan_), {data});
+    case GroupKind::tensor: return along(dense_placement(order_, plan_), {tensor});
+    case GroupKind::context: return along(dense_placement(order_, plan_), {context});
+    case GroupKind::data:
+      return along(dense_placement(order_, plan_), {context, data});  // gradients are reduced over both
+    case GroupKind::expert: return along(expert_placement(order_, plan_), {expert});
+    case GroupKind::expert_tensor: return along(expert_placement(order_, plan_), {tensor});
+    case GroupKind::expert_data: return along(expert_placement(order_, plan_), {data});
     case GroupKind::embedding:  // the first stage and the last
-      return group_shape(cluster_, 2, dense_placement(plan_).stride(pipeline) * (plan_.pipeline_parallel - 1));
+      return group_shape(cluster_, 2, dense_placement(order_, plan_).stride(pipeline) * (plan_.pipeline_parallel - 1));
     case GroupKind::world: return group_shape(cluster_, plan_.gpus(), 1);
   }
   return {};
 }
 
 bool CostModel::stages_cross_network() const {
-  return distance_crosses_network(cluster_, dense_placement(plan_).stride(pipeline));
+  return distance_crosses_network(cluster_, dense_placement(order_, plan_).stride(pipeline));
 }
 
 Seconds CostModel::collective(CollectiveKind kind, GroupKind group, Bytes size) const {

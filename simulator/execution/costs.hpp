@@ -62,6 +62,7 @@ class CostModel {
 
   const Cluster& cluster_;
   const ParallelPlan& plan_;
+  RankOrder order_;
   std::optional<Cluster> sharding_cluster_;  ///< with fewer NICs
   std::vector<GemmModel> gemm_;              ///< by precision
   double clock_slowdown_ = 1;                ///< of the slowest GPU of the job, on kernels that follow the clock

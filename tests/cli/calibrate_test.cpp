@@ -1,16 +1,13 @@
 // `stepcast calibrate` as a user runs it: import, fit, and the profile that predict then takes.
 
-#include <array>
-#include <cstdio>
 #include <filesystem>
-#include <fstream>
-#include <sys/wait.h>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
 #include "simulator/base/files.hpp"
+#include "tests/support/program.hpp"
 
 namespace stepcast {
 namespace {
@@ -20,40 +17,8 @@ using testing::HasSubstr;
 
 constexpr int done = 0, wrong_input = 2;
 
-struct Outcome {
-  int exit = -1;
-  std::string out, err;
-};
-
-class Calibrate : public testing::Test {
+class Calibrate : public FolderTest {
  protected:
-  void SetUp() override {
-    std::string pattern = testing::TempDir() + "stepcast-calibrate-XXXXXX";
-    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
-    folder_ = pattern;
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
-  std::string path(const std::string& name) const { return (folder_ / name).string(); }
-  std::string write(const std::string& name, const std::string& text) const {
-    std::ofstream(path(name), std::ios::binary) << text;
-    return path(name);
-  }
-
-  Outcome run(const std::string& arguments) const {
-    const std::string err = path("stderr");
-    const std::string command = "cd " STEPCAST_SOURCE_DIR " && " STEPCAST_BINARY " " + arguments + " 2>" + err;
-    std::FILE* pipe = popen(command.c_str(), "r");
-    Outcome outcome;
-    std::array<char, 4096> block{};
-    while (const std::size_t got = std::fread(block.data(), 1, block.size(), pipe))
-      outcome.out.append(block.data(), got);
-    const int status = pclose(pipe);
-    outcome.exit = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-    outcome.err = read_file(err);
-    return outcome;
-  }
-
   /// Products at 70% of an A100's peak and 4 us each, in Vidur's columns.
   static std::string table() {
     std::string text = "gpu,op,m,n,k,dtype,time_ms,samples\n";
@@ -66,8 +31,6 @@ class Calibrate : public testing::Test {
         }
     return text;
   }
-
-  fs::path folder_;
 };
 
 TEST_F(Calibrate, TheWholeLoop) {

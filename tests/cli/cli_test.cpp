@@ -1,18 +1,16 @@
 // The program as a user runs it: what it prints, where, and how it exits.
 
-#include <array>
-#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <map>
-#include <sys/wait.h>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
 #include "simulator/base/files.hpp"
+#include "tests/support/program.hpp"
 
 namespace stepcast {
 namespace {
@@ -26,52 +24,13 @@ using testing::StartsWith;
 
 constexpr int done = 0, answered_no = 1, wrong_input = 2;
 
-struct Outcome {
-  int exit = -1;
-  std::string out, err;
-};
-
-/// A folder of the test's own, gone with it; the program runs in the repository's root.
-class Cli : public testing::Test {
+class Cli : public FolderTest {
  protected:
-  void SetUp() override {
-    std::string pattern = testing::TempDir() + "stepcast-cli-XXXXXX";
-    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
-    folder_ = pattern;
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
-  std::string path(const std::string& name) const { return (folder_ / name).string(); }
-
-  std::string write(const std::string& name, const std::string& text) const {
-    std::ofstream(path(name), std::ios::binary) << text;
-    return path(name);
-  }
-
-  /// @param arguments as typed at a shell
-  Outcome run(const std::string& arguments) const { return shell(std::string(STEPCAST_BINARY) + " " + arguments); }
-
-  Outcome shell(const std::string& command) const {
-    const std::string err = path("stderr");
-    std::FILE* pipe = popen(("cd " STEPCAST_SOURCE_DIR " && { " + command + " ; } 2>" + err).c_str(), "r");
-    EXPECT_NE(pipe, nullptr);
-    Outcome outcome;
-    std::array<char, 4096> block{};
-    while (const std::size_t got = std::fread(block.data(), 1, block.size(), pipe))
-      outcome.out.append(block.data(), got);
-    const int status = pclose(pipe);
-    outcome.exit = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-    outcome.err = read_file(err);
-    return outcome;
-  }
-
   json predict_json(const std::string& arguments) const {
     const Outcome outcome = run("predict " + arguments + " --format json");
     EXPECT_EQ(outcome.err, "");
     return json::parse(outcome.out);
   }
-
-  fs::path folder_;
 };
 
 constexpr const char* good_scenario = R"(name: small

@@ -1,15 +1,13 @@
 // `stepcast collective` and `stepcast topology` as a user runs them.
 
-#include <array>
-#include <cstdio>
-#include <cstdlib>
 #include <string>
-#include <sys/wait.h>
 #include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
+
+#include "tests/support/program.hpp"
 
 namespace stepcast {
 namespace {
@@ -17,29 +15,10 @@ namespace {
 using nlohmann::json;
 using testing::HasSubstr;
 
-struct Outcome {
-  int exit = -1;
-  std::string text;
-};
-
-/// @param redirection  "2>/dev/null" for the result, "2>&1 >/dev/null" for the commentary
-Outcome run(const std::string& arguments, const std::string& redirection) {
-  const std::string command = "cd " STEPCAST_SOURCE_DIR " && " STEPCAST_BINARY " " + arguments + " " + redirection;
-  std::FILE* pipe = popen(command.c_str(), "r");
-  EXPECT_NE(pipe, nullptr);
-  Outcome outcome;
-  std::array<char, 4096> block{};
-  while (const std::size_t got = std::fread(block.data(), 1, block.size(), pipe))
-    outcome.text.append(block.data(), got);
-  const int status = pclose(pipe);
-  outcome.exit = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  return outcome;
-}
-
 std::string result(const std::string& arguments) {
-  const Outcome outcome = run(arguments, "2>/dev/null");
+  const Outcome outcome = run(arguments);
   EXPECT_EQ(outcome.exit, 0) << arguments;
-  return outcome.text;
+  return outcome.out;
 }
 
 double first_time_ns(const std::string& arguments) {
@@ -164,9 +143,9 @@ struct BadCommand {
 class BadCollective : public testing::TestWithParam<BadCommand> {};
 
 TEST_P(BadCollective, IsRefusedWithAReason) {
-  const Outcome outcome = run(GetParam().arguments, "2>&1 >/dev/null");
+  const Outcome outcome = run(GetParam().arguments);
   EXPECT_EQ(outcome.exit, 2);
-  EXPECT_THAT(outcome.text, HasSubstr(GetParam().expected));
+  EXPECT_THAT(outcome.err, HasSubstr(GetParam().expected));
 }
 
 INSTANTIATE_TEST_SUITE_P(
