@@ -3,51 +3,16 @@
 #include <chrono>
 
 #include "models/families.hpp"
-#include "simulator/collectives/collective_time.hpp"
 #include "simulator/execution/lower.hpp"
 #include "simulator/report/memory_over_time.hpp"
 #include "simulator/report/summarize.hpp"
 #include "simulator/resolve.hpp"
 #include "simulator/schedules/schedule.hpp"
 #include "simulator/simulate.hpp"
+#include "simulator/stages.hpp"
 #include "simulator/workload/gradients.hpp"
 
 namespace stepcast {
-namespace {
-
-/// Activation that one GPU sends to the next pipeline stage, and what its tensor-parallel group then gathers.
-struct Boundary {
-  Bytes sent, gathered;
-};
-
-Boundary boundary_of(const Job& job, const Sharding& sharding) {
-  const Bytes whole(sharding.element * sharding.tokens * static_cast<double>(job.model.hidden));
-  if (sharding.sequence_parallel) return {whole / sharding.tensor, Bytes(0)};
-  if (*job.framework.p2p_scatter_gather && sharding.tensor > 1) return {whole / sharding.tensor, whole};
-  return {whole, Bytes(0)};
-}
-
-std::vector<std::int64_t> chunks_in_flight(const ParallelPlan& plan) {
-  std::vector<std::int64_t> counts;
-  const PipelineShape shape = pipeline_shape(plan);
-  for (int stage = 0; stage < plan.pipeline_parallel; ++stage) {
-    counts.push_back(find_schedule(plan.schedule)->chunks_in_flight(shape, stage));
-  }
-  return counts;
-}
-
-std::vector<MemoryUse> memory_of(const Job& job, const ShardedModel& model, const std::vector<std::int64_t>& in_flight,
-                                 Bytes boundary) {
-  std::vector<MemoryUse> stages;
-  for (int stage = 0; stage < job.plan.pipeline_parallel; ++stage) {
-    stages.push_back(stage_memory(model, stage, job.plan, job.framework, job.cluster.gpu,
-                                  in_flight[static_cast<std::size_t>(stage)], boundary));
-  }
-  return stages;
-}
-
-}  // namespace
-
 Report predict(const Job& given, const ExecutionOptions& asked, Timeline* trace) {
   const auto began = std::chrono::steady_clock::now();
   const Job job = resolve(given);
@@ -79,8 +44,10 @@ Report predict(const Job& given, const ExecutionOptions& asked, Timeline* trace)
                              memory_of(job, model, in_flight, boundary.sent),
                              in_flight};
   summarize_model(summary, report);
-  const Programs programs = lower({model, job.plan, job.framework, job.cluster, costs, boundary.sent, boundary.gathered,
-                                   reduced_bytes(job.plan), element_bytes(job.plan.precision), options.granularity});
+  const PassCosts passes(model, job.plan, job.framework, job.cluster.gpu, costs);
+  const Programs programs =
+      lower({model, job.plan, job.framework, job.cluster, costs, passes, boundary.sent, boundary.gathered,
+             reduced_bytes(job.plan), element_bytes(job.plan.precision), options.granularity});
   Simulated simulated = simulate(programs, job, options);
   summarize(summary, simulated.timeline, report);
   summarize_disturbances(simulated.timeline, simulated.steps, simulated.undisturbed, report);

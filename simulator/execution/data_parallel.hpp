@@ -28,7 +28,7 @@ struct StageContext {
   const StepWork& work;
 
   double data_ranks() const { return static_cast<double>(in.plan.data_parallel) * in.plan.context_parallel; }
-  bool last_microbatch(const PassStep& step) const { return step.microbatch == in.plan.microbatches() - 1; }
+  bool last_microbatch(const PassStep& step) const { return step.microbatch == in.shape().microbatches - 1; }
 };
 
 /// One scheme: replicas with an all_reduce, a sharded optimizer, fully sharded parameters.

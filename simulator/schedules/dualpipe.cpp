@@ -100,6 +100,7 @@ const Schedule dualpipe{
     .order = order,
     .chunks_in_flight = [](const PipelineShape& shape, int) { return std::int64_t{shape.stages} + 1; },
     .placement = ChunkPlacement::both_ways,
+    .repeats = [](const PipelineShape&) { return std::int64_t{2}; },
     .asynchronous = true};
 
 }  // namespace stepcast

@@ -45,6 +45,8 @@ struct Schedule {
   /// Most chunk-activations that `stage` holds at once, in chunks.
   std::int64_t (*chunks_in_flight)(const PipelineShape&, int stage);
   ChunkPlacement placement = ChunkPlacement::loop;
+  /// Microbatches by which a long step grows so that every stage repeats the middle of its passes once more; null: none do.
+  std::int64_t (*repeats)(const PipelineShape&) = nullptr;
   bool asynchronous = false;  ///< sends and receives overlap, whatever the framework does in others
 };
 

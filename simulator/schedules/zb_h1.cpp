@@ -41,6 +41,7 @@ const Schedule zb_h1{
     .refuses = one_chunk,
     .order = order,
     .chunks_in_flight = [](const PipelineShape& shape, int stage) { return most_in_flight(order(shape, stage)); },
+    .repeats = [](const PipelineShape&) { return std::int64_t{1}; },
     .asynchronous = true};
 
 }  // namespace stepcast

@@ -63,6 +63,7 @@ const Schedule zb_v{
     .order = order,
     .chunks_in_flight = [](const PipelineShape& shape, int stage) { return most_in_flight(order(shape, stage)); },
     .placement = ChunkPlacement::vee,
+    .repeats = [](const PipelineShape&) { return std::int64_t{1}; },
     .asynchronous = true};
 
 }  // namespace stepcast

@@ -69,6 +69,8 @@ struct ParallelPlan {
   std::int64_t expert_copies() const {
     return gpus_per_stage() / (std::int64_t{expert_parallel} * expert_tensor_parallel.value_or(1));
   }
+
+  bool operator==(const ParallelPlan&) const = default;
 };
 
 }  // namespace stepcast
