@@ -217,6 +217,13 @@ void Evaluator::choose_cut(const RecomputedLayers& recomputed) {
     telling.erase(std::unique(telling.begin(), telling.end()), telling.end());
     for (const int stage : telling) cut->totals.push_back(totals_of(*cut, schedule.placement, stage));
     cut->passes = passes_of(schedule, shape);
+    if (schedule.repeats != nullptr) {
+      PipelineShape some = shape;
+      some.microbatches = length;
+      for (int stage = 0; stage < shape.stages; ++stage) {
+        cut->in_flight.push_back(schedule.chunks_in_flight(some, stage));
+      }
+    }
     found = cuts_.emplace(std::move(key), std::move(cut)).first;
   }
   cut_ = found->second.get();
@@ -226,7 +233,9 @@ const ShardedModel& Evaluator::model() const { return current_->model; }
 const PassCosts& Evaluator::passes() const { return current_->passes; }
 
 MemoryUse Evaluator::memory(int stage) const {
-  const std::int64_t in_flight = find_schedule(plan().schedule)->chunks_in_flight(pipeline_shape(plan()), stage);
+  const std::int64_t in_flight = !cut_->in_flight.empty()
+                                     ? cut_->in_flight[static_cast<std::size_t>(stage)]
+                                     : find_schedule(plan().schedule)->chunks_in_flight(pipeline_shape(plan()), stage);
   return stage_memory(model(), stage, plan(), job_.framework, job_.cluster.gpu, in_flight, boundary_.sent);
 }
 

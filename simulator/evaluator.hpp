@@ -62,6 +62,7 @@ class Evaluator {
   struct Cut {
     std::vector<std::vector<ChunkContents>> stages;
     std::vector<StageTotals> totals;
+    std::vector<std::int64_t> in_flight;  ///< chunk activations by stage; empty where they grow with the microbatches
     Passes passes;
   };
 

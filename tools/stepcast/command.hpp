@@ -23,6 +23,7 @@ using Action = std::function<Exit()>;
 Action add_predict(CLI::App& app);
 Action add_roofline(CLI::App& app);
 Action add_validate(CLI::App& app);
+Action add_sweep(CLI::App& app);
 Action add_collective(CLI::App& app);
 Action add_topology(CLI::App& app);
 Action add_list(CLI::App& app);

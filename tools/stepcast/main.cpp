@@ -13,6 +13,7 @@ const std::vector<Command>& commands() {
       {"predict", "Predict one training step: its time, its memory, and where every second goes", add_predict},
       {"roofline", "List every operator against what the GPU could reach: text, JSON or a plot", add_roofline},
       {"validate", "Replay measured runs and print how far the predictions are from them", add_validate},
+      {"sweep", "Find the best plan, and prove that there is none better", add_sweep},
       {"calibrate", "Make a GPU profile: import or take measurements, fit, print the error", add_calibrate},
       {"collective", "Time a collective of any size on a group of GPUs, as nccl-tests prints it", add_collective},
       {"topology", "Show how a cluster is joined, its bisection, and what a group of ranks gets", add_topology},
