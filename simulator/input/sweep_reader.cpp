@@ -103,18 +103,19 @@ std::vector<std::string> values_of(const YamlValue& value, const Job& base) {
   }
   YamlMap map(value, {"powers_of_two", "divisors_of", "range"});
   std::vector<std::string> all;
-  if (const auto powers = map.find("powers_of_two")) {
+  const auto powers = map.find("powers_of_two"), of = map.find("divisors_of"), range = map.find("range");
+  if (powers) {
     const std::vector<YamlValue> ends = powers->list();
     if (ends.size() != 2) throw powers->must_be("[lowest, highest]");
     all = texts(powers_of_two(ends[0].integer(any_range), ends[1].integer(any_range)));
-  } else if (const auto of = map.find("divisors_of")) {
+  } else if (of) {
     std::vector<std::string> names;
     for (const Quantity& known : quantities) names.emplace_back(known.name);
     const std::string name = of->choice("quantity", names);
     const auto* found =
         std::find_if(std::begin(quantities), std::end(quantities), [&](const Quantity& q) { return q.name == name; });
     all = texts(divisors(found->of(base)));
-  } else if (const auto range = map.find("range")) {
+  } else if (range) {
     const std::vector<YamlValue> ends = range->list();
     if (ends.size() != 2 && ends.size() != 3) throw range->must_be("[lowest, highest] or [lowest, highest, step]");
     const std::int64_t step = ends.size() == 3 ? ends[2].integer({1, any_range.highest}) : 1;
@@ -334,6 +335,17 @@ std::string profiles_digest() {
   return fmt::format("{:016x}", hash);
 }
 
+Sweep default_sweep(const Job& base) {
+  Sweep sweep;
+  sweep.name = base.name;
+  sweep.objective = find_objective("step_time");
+  Variant variant;
+  variant.base = base;
+  put_axes(variant, std::nullopt, std::nullopt);
+  sweep.variants.push_back(std::move(variant));
+  return sweep;
+}
+
 Sweep load_sweep(const std::string& path, const std::vector<Override>& overrides) {
   const std::string file = fs::exists(path) ? path : path.substr(0, path.rfind('#'));
   const YamlNode root = load_yaml(file);
@@ -342,11 +354,7 @@ Sweep load_sweep(const std::string& path, const std::vector<Override>& overrides
   std::string all_text = read_file(file);
 
   if (root.find("base") == nullptr) {  // a scenario
-    Variant variant;
-    variant.base = load_job(path, overrides);
-    put_axes(variant, std::nullopt, std::nullopt);
-    sweep.name = variant.base.name;
-    sweep.variants.push_back(std::move(variant));
+    sweep = default_sweep(load_job(path, overrides));
   } else {
     YamlMap map(YamlValue(root, ""), vocabulary(""));
     const auto name = map.find("name");

@@ -14,6 +14,9 @@ namespace stepcast {
 /// @throws UserError for whatever is wrong, an empty axis included
 Sweep load_sweep(const std::string& path, const std::vector<Override>& overrides = {});
 
+/// Every sensible plan of a job, for the shortest step.
+Sweep default_sweep(const Job& base);
+
 /// The keys of a sweep file with their meaning, for `sweep --help-file`.
 std::string sweep_help();
 
