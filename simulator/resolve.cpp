@@ -23,7 +23,6 @@ std::string unsupported_reason(const Job& job) {
   if (plan.cpu_offload == "all") return fmt::format("offload to the CPU ({})", plan.cpu_offload);
   const Schedule* const schedule = find_schedule(plan.schedule);
   if (schedule == nullptr) return fmt::format("pipeline schedule '{}'", plan.schedule);
-  if (schedule->asynchronous && plan.zero >= 2) return fmt::format("ZeRO-{} under {}", plan.zero, plan.schedule);
   if (plan.optimizer != "adam") return fmt::format("optimizer '{}'", plan.optimizer);
   return "";
 }
@@ -78,9 +77,7 @@ std::string infeasible_reason(const Job& job) {
     return not_divisible("sequence_length", plan.sequence_length, "tensor_parallel", t);
   }
   if (const std::string reason = experts_infeasible(model, plan); !reason.empty()) return reason;
-  const Schedule* const order = find_schedule(plan.schedule);
-  const std::int64_t virtual_stages = path_length(order != nullptr ? order->placement : ChunkPlacement::loop,
-                                                  plan.pipeline_parallel, plan.virtual_stages);
+  const std::int64_t virtual_stages = path_length(chunk_placement(plan), plan.pipeline_parallel, plan.virtual_stages);
   // Where embedding and loss take a layer's slot each, a chunk may hold nothing else.
   const bool slots = (model.layers + 2) % virtual_stages == 0;
   if (virtual_stages > model.layers + (slots ? 2 : 0)) {
