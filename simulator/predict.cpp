@@ -22,7 +22,9 @@ struct Boundary {
 };
 
 Boundary boundary_of(const Job& job, const Sharding& sharding) {
-  const Bytes whole(sharding.element * sharding.tokens * static_cast<double>(job.model.hidden));
+  // Behind an encoder both its tokens and the decoder's go on from stage to stage.
+  const double tokens = sharding.tokens + (job.model.encoder_layers > 0 ? sharding.of_decoder().tokens : 0);
+  const Bytes whole(sharding.element * tokens * static_cast<double>(job.model.hidden));
   if (sharding.sequence_parallel) return {whole / sharding.tensor, Bytes(0)};
   if (*job.framework.p2p_scatter_gather && sharding.tensor > 1) return {whole / sharding.tensor, whole};
   return {whole, Bytes(0)};
@@ -64,9 +66,15 @@ Report predict(const Job& given, const ExecutionOptions& asked, Timeline* trace)
   if (!report.infeasible_reason.empty()) return report;
 
   const Sharding sharding = sharding_of(job);
+<<<<<<< HEAD
   const ModelGraph graph = family_of(job.model)->build(
       job.model, padded_vocab(job), job.model.max_positions > 0 ? job.model.max_positions : job.plan.sequence_length);
   const ShardedModel model = shard(graph, job.plan, sharding, chunk_placement(job.plan));
+=======
+  const std::int64_t positions = job.model.max_positions > 0 ? job.model.max_positions : job.plan.sequence_length;
+  const ModelGraph graph = fine_tuned(family_of(job.model)->build(job.model, padded_vocab(job), positions), job.plan);
+  const ShardedModel model = shard(graph, job.plan, sharding, find_schedule(job.plan.schedule)->placement);
+>>>>>>> part/b
   const Boundary boundary = boundary_of(job, sharding);
   // The events executor samples the spread of speed when it simulates every rank; else its expectation is added.
   const bool expected = options.jitter && !(options.executor == Executor::events && !options.fold);

@@ -44,7 +44,7 @@ class Replicated : public DataParallelism {
 
   void after_block(const PassBlock& at) override {
     if (at.step.kind == PassKind::forward) return;
-    pending_ += at.block.count();
+    pending_ += at.block.trained;
     if (pending_.total() >= bucket_parameters(stage_.data_ranks())) reduce(std::exchange(pending_, {}), true);
   }
 
@@ -81,10 +81,11 @@ class Replicated : public DataParallelism {
   /// Bucketing is for the first stage's only chunk; other stages and chunks reduce in one piece.
   bool buckets() const { return stage_.chunks.size() == 1 && stage_.stage == 0; }
 
-  ParameterCount parameters() const { return in_.model.count(stage_.stage); }
+  /// What is not trained has no gradient to reduce, and never changes.
+  ParameterCount parameters() const { return in_.model.trained(stage_.stage); }
   ParameterCount chunk_parameters(const ChunkContents& chunk) const {
     ParameterCount sum;
-    for_each_block(in_.model, chunk, [&](const LocalBlock& block, int count) { sum += block.count() * count; });
+    for_each_block(in_.model, chunk, [&](const LocalBlock& block, int count) { sum += block.trained * count; });
     return sum;
   }
 

@@ -45,6 +45,12 @@ struct PresetInfo {
 /// @param kind models | gpus | nodes | fabrics | clusters | frameworks
 std::vector<PresetInfo> list_presets(const std::string& kind);
 
+/// The architectures of Hugging Face configurations that `model: {hf: ...}` reads.
+std::vector<PresetInfo> list_hugging_face();
+
+/// The model of a Hugging Face configuration.
+Architecture load_hugging_face(const std::string& config_json);
+
 /// The scenario keys with their meaning and default, for `predict --help-scenario`.
 std::string scenario_help();
 

@@ -67,6 +67,13 @@ Architecture load_model_preset(const std::string& name) {
   return read_model(YamlValue(written, "model"), presets, defaults);
 }
 
+Architecture load_hugging_face(const std::string& config_json) {
+  PresetStore presets;
+  Defaults defaults;
+  const YamlNode written = yaml_scalar(config_json);
+  return read_model(YamlValue(written, "model"), presets, defaults);
+}
+
 std::optional<PublishedParameters> published_parameters(const std::string& model_preset) {
   constexpr double usual_tolerance = 0.01;
   PresetStore presets;

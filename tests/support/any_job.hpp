@@ -81,6 +81,43 @@ inline void add_experts(Job& job) {
   job.framework.exchange_sms.value = *rc::gen::element(1, 24);
 }
 
+/// Another stack of layers than a decoder's: an encoder, an encoder and a decoder, or a hybrid with state spaces.
+inline void choose_stack(Job& job) {
+  Architecture& model = job.model;
+  if (job.plan.context_parallel > 1) return;
+  switch (*rc::gen::inRange(0, 6)) {
+    case 0: model.causal = false; break;
+    case 1:
+      if (model.layers < 2 || model.moe || model.mla) return;
+      model.encoder_layers = *rc::gen::inRange<std::int64_t>(1, model.layers);
+      model.position = Position::relative;
+      job.plan.decoder_length = job.plan.sequence_length / 2;
+      break;
+    case 2: {
+      model.ssm = StateSpace{.heads = 32, .head_dim = 64, .state = 32, .groups = 4, .convolution = 4, .chunk = 128};
+      const std::string letters = model.moe ? "M*-E" : "M*-";
+      model.pattern = model.moe ? "E" : "M";
+      while (static_cast<std::int64_t>(model.pattern.size()) < model.layers) {
+        model.pattern += *rc::gen::elementOf(letters);
+      }
+      if (model.moe) model.moe->moe_layers = model.layers_with(LayerLetter::experts);
+      break;
+    }
+    default: break;
+  }
+}
+
+/// Adapters, frozen layers, packed documents.
+inline void choose_training(Job& job) {
+  ParallelPlan& plan = job.plan;
+  if (*rc::gen::inRange(0, 4) == 0) {
+    plan.lora =
+        LowRankAdaptation{8, {"linear_qkv", "linear_proj", "linear_fc1", "down_proj"}, *rc::gen::element(0.0, 0.1)};
+  }
+  if (*rc::gen::inRange(0, 4) == 0) plan.frozen_layers = *rc::gen::inRange<std::int64_t>(1, job.model.layers + 1);
+  if (*rc::gen::inRange(0, 4) == 0) plan.attention_length = static_cast<double>(plan.sequence_length) / 4;
+}
+
 /// Passes that share a GPU are list-scheduled, as are schedules that arrange themselves, and a list schedule may gain from a
 /// slower machine (Graham 1966): laws of the kind "more is never slower" hold for passes in a fixed turn.
 inline Job in_turn(Job job) {
@@ -116,6 +153,8 @@ inline Job any_job() {
     const auto rank = *rc::gen::element<std::int64_t>(0, 256);
     job.model.mla = LatentAttention{rank > 0 ? std::optional(rank) : std::nullopt, 128, 64, 32, 64};
   }
+  choose_stack(job);
+  choose_training(job);
   job.plan.overlap_grad_reduce = *rc::gen::arbitrary<bool>();
   job.plan.overlap_param_gather = *rc::gen::arbitrary<bool>();
   job.plan.overlap_p2p = *rc::gen::arbitrary<bool>();
