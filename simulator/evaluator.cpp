@@ -37,6 +37,7 @@ struct Evaluator::Key {
               costs.shape(GroupKind::expert_tensor)};
     plan.pipeline_parallel = plan.virtual_stages = plan.data_parallel = 1;
     plan.schedule.clear();
+    plan.own_order.reset();
     plan.placement.clear();
     plan.global_batch = 1;
     plan.shard_group.reset();
@@ -102,6 +103,7 @@ Evaluator::~Evaluator() = default;
 
 const std::string& Evaluator::set_plan(const ParallelPlan& plan) {
   put_back();
+  in_flight_.clear();
   job_.plan = plan;
   resolve_plan(job_);
   reason_ = infeasible_reason(job_);
@@ -111,13 +113,7 @@ const std::string& Evaluator::set_plan(const ParallelPlan& plan) {
   if (!reason_.empty()) return reason_;
 
   const std::int64_t vocab = padded_vocab(job_);
-  auto [graph, is_new] = graphs_.try_emplace(vocab);
-  if (is_new) {
-    graph->second = family_of(job_.model)
-                        ->build(job_.model, vocab,
-                                job_.model.max_positions > 0 ? job_.model.max_positions : job_.plan.sequence_length);
-  }
-  graph_ = &graph->second;
+  graph_ = &graph_of(vocab);
   costs_ = std::make_unique<CostModel>(job_.plan.zero >= 3 ? *machine_sharding_ : *machine_, job_.plan);
   const Sharding sharding = sharding_of(job_);
   choose_blocks(sharding);
@@ -127,6 +123,21 @@ const std::string& Evaluator::set_plan(const ParallelPlan& plan) {
   return reason_;
 }
 
+const ModelGraph& Evaluator::graph_of(std::int64_t vocab) {
+  const ParallelPlan& plan = job_.plan;
+  for (const Graph& known : graphs_) {
+    if (known.vocab == vocab && known.sequence_length == plan.sequence_length && known.lora == plan.lora &&
+        known.frozen_layers == plan.frozen_layers) {
+      return known.graph;
+    }
+  }
+  const std::int64_t positions = job_.model.max_positions > 0 ? job_.model.max_positions : plan.sequence_length;
+  return graphs_
+      .emplace_back(Graph{vocab, plan.sequence_length, plan.lora, plan.frozen_layers,
+                          fine_tuned(family_of(job_.model)->build(job_.model, vocab, positions), plan)})
+      .graph;
+}
+
 void Evaluator::put_back() {
   if (current_ != nullptr && cut_ != nullptr) current_->model.stages.swap(cut_->stages);
   current_ = nullptr;
@@ -134,7 +145,7 @@ void Evaluator::put_back() {
 }
 
 void Evaluator::choose_blocks(const Sharding& sharding) {
-  const ChunkPlacement placement = find_schedule(job_.plan.schedule)->placement;
+  const ChunkPlacement placement = chunk_placement(job_.plan);
   const Key key(job_.plan, *costs_);
   auto found = blocks_->find(key);
   if (found == blocks_->end()) {
@@ -152,14 +163,15 @@ Evaluator::Passes passes_of(const Schedule& schedule, const PipelineShape& whole
   PipelineShape shape = whole;  // as many microbatches as show every kind of pass
   const std::int64_t every = schedule.repeats != nullptr ? schedule.repeats(whole) : 1;
   const std::int64_t few = (2 * whole.stages / every + 1) * every;
-  if (few < whole.microbatches) shape.microbatches = few;
-  for (int stage = 0; stage < shape.stages; ++stage) {
-    const std::vector<PassStep> order = schedule.order(shape, stage);
+  if (few < whole.microbatches && shape.own == nullptr) shape.microbatches = few;
+  if (!schedule.refuses(shape).empty()) shape = whole;
+  for (const std::vector<PassStep>& order : schedule.order(shape)) {
     for (const PassStep& step : order) {
       passes.splits = passes.splits || step.kind == PassKind::backward_input;
       passes.pairs = passes.pairs || step.paired;
     }
-    passes.drains = passes.drains && order.back().kind == PassKind::backward && order.back().chunk == 0;
+    passes.drains =
+        passes.drains && !schedule.arranges && order.back().kind == PassKind::backward && order.back().chunk == 0;
   }
   return passes;
 }
@@ -195,17 +207,19 @@ void Evaluator::choose_cut(const RecomputedLayers& recomputed) {
   const Schedule& schedule = *find_schedule(plan.schedule);
   const PipelineShape shape = pipeline_shape(plan);
   // Short runs have orders of their own; from some length on all end alike.
+  const ChunkPlacement placement = chunk_placement(plan);
   const std::int64_t remainder = shape.microbatches % std::max(1, shape.stages);
   const std::int64_t length = std::min<std::int64_t>(shape.microbatches, 4 * shape.stages + remainder);
   std::string key =
       fmt::format("{} {} {} {} {} {} {} {}", plan.pipeline_parallel, plan.virtual_stages, plan.schedule,
                   static_cast<int>(plan.layer_split), recomputed.every, recomputed.first, length, shape.paired);
   for (const int layers : plan.stage_layers) key += fmt::format(" {}", layers);
+  key += fmt::format(" {}", reinterpret_cast<std::uintptr_t>(graph_));
   auto found = cuts_.find(key);
   if (found == cuts_.end()) {
     if (cuts_.size() >= most_cuts) cuts_.clear();
     auto cut = std::make_unique<Cut>();
-    cut->stages = stage_contents(*graph_, plan, recomputed, schedule.placement);
+    cut->stages = stage_contents(*graph_, plan, recomputed, placement);
     int most = 0, stage_of_most = 0;
     for (int stage = 0; stage < shape.stages; ++stage) {
       int layers = 0;
@@ -215,14 +229,12 @@ void Evaluator::choose_cut(const RecomputedLayers& recomputed) {
     std::vector<int> telling{0, shape.stages - 1, stage_of_most};
     std::sort(telling.begin(), telling.end());
     telling.erase(std::unique(telling.begin(), telling.end()), telling.end());
-    for (const int stage : telling) cut->totals.push_back(totals_of(*cut, schedule.placement, stage));
+    for (const int stage : telling) cut->totals.push_back(totals_of(*cut, placement, stage));
     cut->passes = passes_of(schedule, shape);
     if (schedule.repeats != nullptr) {
       PipelineShape some = shape;
       some.microbatches = length;
-      for (int stage = 0; stage < shape.stages; ++stage) {
-        cut->in_flight.push_back(schedule.chunks_in_flight(some, stage));
-      }
+      cut->in_flight = chunks_in_flight(schedule.order(some));
     }
     found = cuts_.emplace(std::move(key), std::move(cut)).first;
   }
@@ -233,11 +245,15 @@ const ShardedModel& Evaluator::model() const { return current_->model; }
 const PassCosts& Evaluator::passes() const { return current_->passes; }
 
 MemoryUse Evaluator::memory(int stage) const {
-  const std::int64_t in_flight = !cut_->in_flight.empty()
-                                     ? cut_->in_flight[static_cast<std::size_t>(stage)]
-                                     : find_schedule(plan().schedule)->chunks_in_flight(pipeline_shape(plan()), stage);
-  return stage_memory(model(), stage, plan(), job_.framework, job_.cluster.gpu, in_flight, boundary_.sent);
+  if (cut_->in_flight.empty() && in_flight_.empty()) in_flight_ = chunks_in_flight(schedule().order(shape()));
+  const std::vector<std::int64_t>& in_flight = cut_->in_flight.empty() ? in_flight_ : cut_->in_flight;
+  return stage_memory(model(), stage, plan(), job_.framework, job_.cluster.gpu,
+                      in_flight[static_cast<std::size_t>(stage)], boundary_.sent);
 }
+
+const Schedule& Evaluator::schedule() const { return *find_schedule(plan().schedule); }
+
+PipelineShape Evaluator::shape() const { return timed_shape(job_, model(), *costs_, boundary_.sent); }
 
 MemoryUse Evaluator::memory() const {
   MemoryUse most = memory(0);
@@ -248,12 +264,22 @@ MemoryUse Evaluator::memory() const {
 }
 
 LoweringInput Evaluator::lowering() const {
-  return {model(),           plan(),         job_.framework,     job_.cluster,          *costs_,
-          passes(),          boundary_.sent, boundary_.gathered, reduced_bytes(plan()), element_bytes(plan().precision),
+  static const PipelineOrder none;
+  return {model(),
+          plan(),
+          job_.framework,
+          job_.cluster,
+          *costs_,
+          passes(),
+          none,
+          boundary_.sent,
+          boundary_.gathered,
+          reduced_bytes(plan()),
+          element_bytes(plan().precision),
           Granularity::chunk};
 }
 
-StepTime Evaluator::step() const { return step_time(lowering()); }
+StepTime Evaluator::step() const { return step_time(lowering(), shape()); }
 
 Seconds Evaluator::collective(CollectiveKind kind, GroupKind group, Bytes size) const {
   const bool sharding = plan().zero >= 3 && (group == GroupKind::data || group == GroupKind::expert_data);

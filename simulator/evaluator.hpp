@@ -8,7 +8,9 @@
 /// the model alike; a step is simulated with as few microbatches as show what all of them take (step_time.hpp).
 
 #include <array>
+#include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -72,7 +74,10 @@ class Evaluator {
   const PassCosts& passes() const;
   const CostModel& costs() const { return *costs_; }
   const Boundary& boundary() const { return boundary_; }
+  /// But for the order of passes.
   LoweringInput lowering() const;
+  const Schedule& schedule() const;
+  PipelineShape shape() const;
   /// collective() of the cost model, remembered.
   Seconds collective(CollectiveKind kind, GroupKind group, Bytes size) const;
 
@@ -82,6 +87,7 @@ class Evaluator {
   struct KeyHash;
   struct BlockMap;
 
+  const ModelGraph& graph_of(std::int64_t vocab);
   void choose_blocks(const Sharding& sharding);
   void choose_cut(const RecomputedLayers& recomputed);
   void put_back();
@@ -89,7 +95,13 @@ class Evaluator {
   Job job_;
   const ParallelPlan base_plan_;
   std::unique_ptr<const CostModel> machine_, machine_sharding_;  ///< the second with a framework's fewer NICs
-  std::unordered_map<std::int64_t, ModelGraph> graphs_;          ///< by padded vocabulary
+  struct Graph {
+    std::int64_t vocab, sequence_length;  ///< with the framework's padding
+    std::optional<LowRankAdaptation> lora;
+    std::int64_t frozen_layers;
+    ModelGraph graph;
+  };
+  std::deque<Graph> graphs_;
   std::unique_ptr<BlockMap> blocks_;
   std::unordered_map<std::string, std::unique_ptr<Cut>> cuts_;
   struct Timed {
@@ -109,6 +121,7 @@ class Evaluator {
   Cut* cut_ = nullptr;
   std::unique_ptr<const CostModel> costs_;
   Boundary boundary_;
+  mutable std::vector<std::int64_t> in_flight_;  ///< of a schedule whose cut does not know
   std::string reason_;
 };
 

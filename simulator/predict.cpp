@@ -26,16 +26,17 @@ Report predict(const Job& given, const ExecutionOptions& asked, Timeline* trace)
   if (!report.infeasible_reason.empty()) return report;
 
   const Sharding sharding = sharding_of(job);
-  const ModelGraph graph = family_of(job.model)->build(
-      job.model, padded_vocab(job), job.model.max_positions > 0 ? job.model.max_positions : job.plan.sequence_length);
-  const ShardedModel model = shard(graph, job.plan, sharding, find_schedule(job.plan.schedule)->placement);
+  const std::int64_t positions = job.model.max_positions > 0 ? job.model.max_positions : job.plan.sequence_length;
+  const ModelGraph graph = fine_tuned(family_of(job.model)->build(job.model, padded_vocab(job), positions), job.plan);
+  const ShardedModel model = shard(graph, job.plan, sharding, chunk_placement(job.plan));
   const Boundary boundary = boundary_of(job, sharding);
-  const std::vector<std::int64_t> in_flight = chunks_in_flight(job.plan);
   // The events executor samples the spread of speed when it simulates every rank; else its expectation is added.
   const bool expected = options.jitter && !(options.executor == Executor::events && !options.fold);
   CostModel costs(job.cluster, job.plan, expected);
   if (job.plan.zero >= 3) costs.limit_sharding_nics(*job.framework.sharding_nics);
 
+  const PipelineOrder order = find_schedule(job.plan.schedule)->order(timed_shape(job, model, costs, boundary.sent));
+  const std::vector<std::int64_t> in_flight = chunks_in_flight(order);
   const SummaryInput summary{job,
                              graph,
                              model,
@@ -46,7 +47,7 @@ Report predict(const Job& given, const ExecutionOptions& asked, Timeline* trace)
   summarize_model(summary, report);
   const PassCosts passes(model, job.plan, job.framework, job.cluster.gpu, costs);
   const Programs programs =
-      lower({model, job.plan, job.framework, job.cluster, costs, passes, boundary.sent, boundary.gathered,
+      lower({model, job.plan, job.framework, job.cluster, costs, passes, order, boundary.sent, boundary.gathered,
              reduced_bytes(job.plan), element_bytes(job.plan.precision), options.granularity});
   Simulated simulated = simulate(programs, job, options);
   summarize(summary, simulated.timeline, report);

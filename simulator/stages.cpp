@@ -1,23 +1,26 @@
 #include "simulator/stages.hpp"
 
-#include "simulator/schedules/schedule.hpp"
+#include "simulator/collectives/collective_time.hpp"
+#include "simulator/execution/pass_times.hpp"
 
 namespace stepcast {
 
 Boundary boundary_of(const Job& job, const Sharding& sharding) {
-  const Bytes whole(sharding.element * sharding.tokens * static_cast<double>(job.model.hidden));
+  // Behind an encoder both its tokens and the decoder's go on from stage to stage.
+  const double tokens = sharding.tokens + (job.model.encoder_layers > 0 ? sharding.of_decoder().tokens : 0);
+  const Bytes whole(sharding.element * tokens * static_cast<double>(job.model.hidden));
   if (sharding.sequence_parallel) return {whole / sharding.tensor, Bytes(0)};
   if (*job.framework.p2p_scatter_gather && sharding.tensor > 1) return {whole / sharding.tensor, whole};
   return {whole, Bytes(0)};
 }
 
-std::vector<std::int64_t> chunks_in_flight(const ParallelPlan& plan) {
-  std::vector<std::int64_t> counts;
-  const PipelineShape shape = pipeline_shape(plan);
-  for (int stage = 0; stage < plan.pipeline_parallel; ++stage) {
-    counts.push_back(find_schedule(plan.schedule)->chunks_in_flight(shape, stage));
+PipelineShape timed_shape(const Job& job, const ShardedModel& model, const CostModel& costs, Bytes boundary) {
+  PipelineShape shape = pipeline_shape(job.plan);
+  if (find_schedule(job.plan.schedule)->arranges) {
+    shape.times = pass_times(model, costs);
+    shape.exchange = point_to_point_time(boundary, costs.stages_cross_network(), job.cluster).si();
   }
-  return counts;
+  return shape;
 }
 
 std::vector<MemoryUse> memory_of(const Job& job, const ShardedModel& model, const std::vector<std::int64_t>& in_flight,

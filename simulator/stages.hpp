@@ -4,9 +4,11 @@
 #include <cstdint>
 #include <vector>
 
+#include "simulator/execution/costs.hpp"
 #include "simulator/job.hpp"
 #include "simulator/memory/memory_use.hpp"
 #include "simulator/parallelism/shard.hpp"
+#include "simulator/schedules/schedule.hpp"
 #include "simulator/workload/sharded_model.hpp"
 
 namespace stepcast {
@@ -18,8 +20,8 @@ struct Boundary {
 
 Boundary boundary_of(const Job& job, const Sharding& sharding);
 
-/// Chunk activations that each stage's schedule holds at its peak.
-std::vector<std::int64_t> chunks_in_flight(const ParallelPlan& plan);
+/// The shape of a job's pipeline, with the time of each pass where its schedule arranges itself by them.
+PipelineShape timed_shape(const Job& job, const ShardedModel& model, const CostModel& costs, Bytes boundary);
 
 /// Of every stage, at its peak.
 std::vector<MemoryUse> memory_of(const Job& job, const ShardedModel& model, const std::vector<std::int64_t>& in_flight,

@@ -54,7 +54,8 @@ class StageLowering {
         transfer_time_(point_to_point_time(input.boundary, input.costs.stages_cross_network(), input.cluster)),
         gather_time_(input.costs.collective(CollectiveKind::all_gather, GroupKind::tensor, input.boundary_gather)),
         work_(step_work(input.model, stage, input.plan, input.framework)),
-        steps_(scheduled_passes()),
+        placement_(chunk_placement(input.plan)),
+        steps_(input.order[static_cast<std::size_t>(stage)]),
         data_parallel_(scheme({input, stage, chunks_, steps_, builder_, work_})) {}
 
   Program lower() {
@@ -72,8 +73,8 @@ class StageLowering {
   }
 
  private:
-  int length() const { return path_length(schedule_.placement, shape_.stages, shape_.chunks); }
-  PathPoint point(int chunk) const { return path_point(schedule_.placement, shape_.stages, stage_, chunk); }
+  int length() const { return path_length(placement_, shape_.stages, shape_.chunks); }
+  PathPoint point(int chunk) const { return path_point(placement_, shape_.stages, stage_, chunk); }
   bool has(PathPoint at) const {
     for (int chunk = 0; chunk < shape_.chunks; ++chunk) {
       if (point(chunk) == at) return true;
@@ -81,7 +82,6 @@ class StageLowering {
     return false;
   }
   const ChunkContents& chunk(const PassStep& step) const { return chunks_[static_cast<std::size_t>(step.chunk)]; }
-  std::vector<PassStep> scheduled_passes() const { return schedule_.order(shape_, stage_); }
 
   static std::unique_ptr<DataParallelism> scheme(const StageContext& stage) {
     return stage.in.plan.zero >= 2 ? fully_sharded(stage) : replicated(stage);
@@ -107,7 +107,7 @@ class StageLowering {
   int destination_of(const PassStep& step) const { return neighbour(step, 1); }
   /// Streams are those of a neighbour: a forward pass goes on to the next rank, unless its chunk's way climbs back.
   bool to_next(const PassStep& step) const {
-    const bool climbs = schedule_.placement != ChunkPlacement::loop && step.chunk == 1;
+    const bool climbs = placement_ != ChunkPlacement::loop && step.chunk == 1;
     return (step.kind == PassKind::forward) != climbs;
   }
 
@@ -205,10 +205,8 @@ class StageLowering {
   }
 
   std::int32_t run_pass(const PassStep& step) {
-    // Data parallelism knows no passes without gradients of weights.
-    const bool reduces = step.kind != PassKind::backward_input;
-    if (reduces) data_parallel_->before_pass(step);
-    const bool by_block = reduces && data_parallel_->by_block(step);
+    data_parallel_->before_pass(step);
+    const bool by_block = data_parallel_->by_block(step);
     builder_.begin_pass(name_of_pass(step.kind), step.microbatch, by_block);
     for (const auto& [block, count] : in_.passes.blocks(chunk(step), step.kind)) {
       const BlockPass& pass = in_.passes.of(*block, step.kind);
@@ -223,7 +221,7 @@ class StageLowering {
       }
     }
     const std::int32_t end = builder_.end_pass();
-    if (reduces) data_parallel_->after_pass(step);
+    data_parallel_->after_pass(step);
     return end;
   }
 
@@ -262,7 +260,8 @@ class StageLowering {
                            Bytes(in_.gradient_bytes * in_.model.replicated_parameters(stage_))},
                           "norm_gradient_reduce", {last_pass});
     }
-    if (in_.model.tied_embeddings && shape_.stages > 1 && (stage_ == 0 || stage_ == shape_.stages - 1)) {
+    if (in_.model.tied_embeddings && in_.model.trains_embedding && shape_.stages > 1 &&
+        (stage_ == 0 || stage_ == shape_.stages - 1)) {
       builder_.collective(Stream::data, Bucket::dp_comm,
                           {CollectiveKind::all_reduce, GroupKind::embedding,
                            Bytes(in_.gradient_bytes * in_.model.embedding_table_parameters)},
@@ -303,7 +302,8 @@ class StageLowering {
   const Seconds transfer_time_;  ///< of an activation to a neighbouring stage
   const Seconds gather_time_;    ///< of the parts that tensor-parallel ranks sent
   const StepWork work_;
-  const std::vector<PassStep> steps_;
+  const ChunkPlacement placement_;
+  const std::vector<PassStep>& steps_;
   const std::unique_ptr<DataParallelism> data_parallel_;
   std::vector<std::int32_t> sent_;  ///< of the last group
 };
@@ -360,8 +360,7 @@ Programs lower(const LoweringInput& input) {
                    plan.expert_parallel};
   Labels labels;
   const PipelineShape shape = input.shape();
-  Messages messages(shape.microbatches,
-                    path_length(find_schedule(plan.schedule)->placement, shape.stages, shape.chunks));
+  Messages messages(shape.microbatches, path_length(chunk_placement(plan), shape.stages, shape.chunks));
   for (int stage = 0; stage < input.plan.pipeline_parallel; ++stage) {
     programs.stages.push_back(StageLowering(input, stage, labels, messages).lower());
   }

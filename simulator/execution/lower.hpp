@@ -9,6 +9,7 @@
 #include "simulator/execution/programs.hpp"
 #include "simulator/profiles/framework.hpp"
 #include "simulator/schedules/schedule.hpp"
+#include "simulator/workload/pipeline_order.hpp"
 #include "simulator/workload/plan.hpp"
 #include "simulator/workload/sharded_model.hpp"
 
@@ -22,6 +23,7 @@ struct LoweringInput {
   const Cluster& cluster;
   const CostModel& costs;
   const PassCosts& passes;
+  const PipelineOrder& order;
   Bytes boundary;              ///< activation that one GPU sends to the next stage
   Bytes boundary_gather;       ///< tensor that tensor-parallel ranks then all_gather (0: none)
   double gradient_bytes = 4;   ///< per parameter, as reduced

@@ -9,6 +9,7 @@ namespace stepcast {
 Seconds PassCosts::host_time(const LocalBlock& block, const OpList& ops, PassKind kind) const {
   const bool layer = &block != &model_.embedding && &block != &model_.head;
   if (!layer || *framework_.launch_mode != LaunchMode::eager || plan_.cuda_graphs.value_or(false)) return Seconds(0);
+  if (ops.empty()) return Seconds(0);
   if (block.expert_parameters > 0) return *framework_.host_time_per_moe_operator * static_cast<double>(ops.size());
   const Seconds once = *framework_.host_time_per_layer_forward;
   if (kind == PassKind::forward) return once;

@@ -300,8 +300,9 @@ std::vector<Middle> middles_of(const Schedule& schedule, PipelineShape shape, st
   const auto alike = [](const PassStep& a, const PassStep& b) {
     return a.kind == b.kind && a.chunk == b.chunk && a.exchange_after == b.exchange_after && a.paired == b.paired;
   };
-  for (int stage = 0; stage < shape.stages; ++stage) {
-    const std::vector<PassStep> one = schedule.order(shape, stage), other = schedule.order(longer, stage);
+  const PipelineOrder orders = schedule.order(shape), longer_orders = schedule.order(longer);
+  for (std::size_t stage = 0; stage < orders.size(); ++stage) {
+    const std::vector<PassStep>&one = orders[stage], &other = longer_orders[stage];
     const auto differs = std::mismatch(one.begin(), one.end(), other.begin(), alike).first;
     middles.push_back({static_cast<std::int32_t>(differs - one.begin()),
                        static_cast<std::int32_t>(other.size()) - static_cast<std::int32_t>(one.size())});
@@ -313,13 +314,26 @@ std::vector<Middle> middles_of(const Schedule& schedule, PipelineShape shape, st
 
 SimTime folded_step(const Programs& programs) { return {Evaluation(programs).step()}; }
 
-StepTime step_time(const LoweringInput& input) {
+StepTime step_time(const LoweringInput& input, const PipelineShape& whole) {
   const Schedule& schedule = *find_schedule(input.plan.schedule);
-  const PipelineShape whole = pipeline_shape(input.plan);
   const std::int64_t every = schedule.repeats != nullptr ? schedule.repeats(whole) : whole.microbatches;
   const auto evaluate = [&](std::int64_t microbatches, const auto& then) {
-    LoweringInput some = input;
-    some.microbatches = microbatches;
+    PipelineShape shape = whole;
+    shape.microbatches = microbatches;
+    const PipelineOrder order = schedule.order(shape);
+    const LoweringInput some{input.model,
+                             input.plan,
+                             input.framework,
+                             input.cluster,
+                             input.costs,
+                             input.passes,
+                             order,
+                             input.boundary,
+                             input.boundary_gather,
+                             input.gradient_bytes,
+                             input.parameter_bytes,
+                             input.granularity,
+                             microbatches};
     const Programs programs = lower(some);
     const Evaluation run(programs);
     return then(programs, run);

@@ -25,6 +25,7 @@ struct StepTime {
 /// ticks, because an end is a maximum of ends plus a duration, on an integer clock without rounding. What follows must hang
 /// on the shifted part alone; nothing older may hold it up. Where that cannot be shown, more microbatches are tried, and
 /// all of them in the end.
-StepTime step_time(const LoweringInput& input);
+/// @param whole  the pipeline of the whole step; `input.order` is not looked at
+StepTime step_time(const LoweringInput& input, const PipelineShape& whole);
 
 }  // namespace stepcast

@@ -32,10 +32,7 @@ std::vector<PassStep> order(const PipelineShape& shape, int stage) {
 const Schedule one_f_one_b{"1f1b",
                            "one forward, one backward, flushed each step (PipeDream-flush, Megatron-LM)",
                            one_chunk,
-                           order,
-                           [](const PipelineShape& shape, int stage) {
-                             return std::min<std::int64_t>(shape.stages - stage, shape.microbatches);
-                           },
+                           by_stage<order>,
                            ChunkPlacement::loop,
                            [](const PipelineShape&) { return std::int64_t{1}; }};
 

@@ -95,12 +95,35 @@ class Parser {
   NodePtr parse() {
     NodePtr root = any();
     if (!token_.empty()) fail(fmt::format("unexpected '{}'", token_));
+    check(root, nullptr);
     return root;
   }
 
  private:
   [[noreturn]] void fail(const std::string& problem) const {
     throw UserError(fmt::format("constraint '{}': {} at column {}", text_, problem, begin_ + 1));
+  }
+
+  static bool is_name(const std::string& text) {
+    return find_plan_key(text) != nullptr || std::any_of(std::begin(job_names), std::end(job_names),
+                                                         [&](const JobName& known) { return known.name == text; });
+  }
+
+  [[noreturn]] void unknown(const std::string& word) const {
+    std::vector<std::string> names;
+    for (const PlanKey& known : plan_keys()) names.emplace_back(known.name);
+    for (const JobName& known : job_names) names.emplace_back(known.name);
+    throw UserError(fmt::format("constraint '{}': {}", text_, unknown_name("name", word, names)));
+  }
+
+  /// A word is a value, to be compared with a key of the plan; anywhere else it is a name that there is not.
+  void check(const NodePtr& node, const Node* compared_with) const {
+    if (node->kind == Node::Kind::word && (compared_with == nullptr || compared_with->kind != Node::Kind::plan)) {
+      unknown(node->word);
+    }
+    const bool compares = node->kind == Node::Kind::binary && (node->word == "==" || node->word == "!=");
+    if (node->left) check(node->left, compares ? node->right.get() : nullptr);
+    if (node->right) check(node->right, compares ? node->left.get() : nullptr);
   }
 
   void next() {
@@ -118,12 +141,12 @@ class Parser {
       quoted_ = true;
       at_ = end + 1;
     } else if (word(c)) {
-      // Names of schedules and policies have dashes: between letters without spaces they belong to the word.
-      while (at_ < text_.size() &&
-             (word(text_[at_]) || (text_[at_] == '-' && std::isalpha(static_cast<unsigned char>(c)) &&
-                                   at_ + 1 < text_.size() && word(text_[at_ + 1])))) {
-        token_ += text_[at_++];
-      }
+      // Names of schedules and policies have dashes: between letters, without spaces, they belong to the word.
+      const auto dash = [&] {
+        return text_[at_] == '-' && at_ + 1 < text_.size() && word(text_[at_ + 1]) && !is_name(token_);
+      };
+      const bool letters = std::isalpha(static_cast<unsigned char>(c));
+      while (at_ < text_.size() && (word(text_[at_]) || (letters && dash()))) token_ += text_[at_++];
     } else {
       token_ = c;
       ++at_;
@@ -215,7 +238,10 @@ class Parser {
       } catch (const std::exception&) {
         used = 0;
       }
-      if (used != token.size()) fail(fmt::format("'{}' is no number", token));
+      if (used != token.size()) {  // 1f1b
+        node->kind = Node::Kind::word;
+        node->word = token;
+      }
     } else if (token == "true" || token == "false") {
       node->number = token == "true";
     } else if (!std::isalpha(static_cast<unsigned char>(token[0]))) {
@@ -228,11 +254,6 @@ class Parser {
                of_job != std::end(job_names)) {
       node->kind = Node::Kind::job;
       node->of_job = of_job;
-    } else if (token.find('_') != std::string::npos) {  // values have dashes, names have underscores
-      std::vector<std::string> names;
-      for (const PlanKey& known : plan_keys()) names.emplace_back(known.name);
-      for (const JobName& known : job_names) names.emplace_back(known.name);
-      throw UserError(fmt::format("constraint '{}': {}", text_, unknown_name("name", token, names)));
     } else {
       node->kind = Node::Kind::word;
       node->word = token;

@@ -68,22 +68,15 @@ class StepBound {
   };
   bool fully_sharded() const { return plan_.zero >= 2 && (plan_.dense_copies() > 1 || plan_.expert_copies() > 1); }
   Sharded sharded(const LocalBlock& block, double gathers, double scatters) const {
-    const auto carry = [&](CollectiveKind kind, double bytes_each) {
-      double time = 0;
-      const ParameterCount bytes = block.count() * bytes_each;
-      if (bytes.dense > 0 && plan_.dense_copies() > 1)
-        time += evaluator_.collective(kind, GroupKind::data, Bytes(bytes.dense)).si();
-      if (bytes.expert > 0 && plan_.expert_copies() > 1)
-        time += evaluator_.collective(kind, GroupKind::expert_data, Bytes(bytes.expert)).si();
-      return time;
-    };
+    const auto carry = [&](CollectiveKind kind, ParameterCount bytes) { return reduction(kind, bytes); };
     const LoweringInput in = evaluator_.lowering();
     Sharded all;
-    const double gather = carry(CollectiveKind::all_gather, in.parameter_bytes);
+    const double gather = carry(CollectiveKind::all_gather, block.count() * in.parameter_bytes);
     if (gather <= 0) return all;
-    all.carried = gathers * gather + scatters * carry(CollectiveKind::reduce_scatter, in.gradient_bytes);
+    all.carried =
+        gathers * gather + scatters * carry(CollectiveKind::reduce_scatter, block.trained * in.gradient_bytes);
     all.copies = gathers * pass_over(Bytes(2 * in.parameter_bytes * block.parameters)) +
-                 scatters * pass_over(Bytes((in.parameter_bytes + in.gradient_bytes) * block.parameters));
+                 scatters * pass_over(Bytes((in.parameter_bytes + in.gradient_bytes) * block.trained.total()));
     return all;
   }
 
@@ -110,7 +103,7 @@ class StepBound {
 
   /// Exchanges with neighbours that the compute stream stands still for.
   double exchanges(int stage) const {
-    if (shape_.stages == 1 || schedule_.placement != ChunkPlacement::loop || pairs()) return 0;
+    if (shape_.stages == 1 || chunk_placement(plan_) != ChunkPlacement::loop || pairs()) return 0;
     const double transfer = point_to_point_time(evaluator_.boundary().sent, evaluator_.costs().stages_cross_network(),
                                                 evaluator_.job().cluster)
                                 .si();
@@ -161,7 +154,7 @@ class StepBound {
     const double clear = pass_over(work.clear), norm = pass_over(work.norm);
     double reduce = 0;
     if (plan_.zero <= 1 && !plan_.overlap_grad_reduce.value()) {
-      const ParameterCount bytes = model_.count(totals.stage) * evaluator_.lowering().gradient_bytes;
+      const ParameterCount bytes = model_.trained(totals.stage) * evaluator_.lowering().gradient_bytes;
       const bool any = plan_.dense_copies() > 1 || (bytes.expert > 0 && plan_.expert_copies() > 1);
       if (any) {
         reduce = pass_over(work.scale) +

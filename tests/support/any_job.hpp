@@ -5,6 +5,7 @@
 
 #include <rapidcheck.h>
 
+#include "simulator/schedules/schedule.hpp"
 #include "tests/support/fixtures.hpp"
 
 namespace stepcast::fixtures {
@@ -42,11 +43,19 @@ inline void choose_schedule(Job& job) {
   ParallelPlan& plan = job.plan;
   const int p = plan.pipeline_parallel;
   if (p == 1) return;
-  if (plan.virtual_stages == 1) plan.schedule = *rc::gen::element<std::string>("gpipe", "1f1b", "zb-h1");
-  if (plan.virtual_stages == 2) plan.schedule = *rc::gen::element<std::string>("interleaved-1f1b", "zb-v", "dualpipe");
-  if (plan.schedule == "dualpipe" && p % 2 != 0) plan.schedule = "zb-v";
-  if (plan.schedule == "dualpipe") plan.global_batch = plan.data_parallel * (2 * p + 2 * *rc::gen::inRange(0, 4));
-  if (plan.schedule.starts_with("zb") || plan.schedule == "dualpipe") plan.zero = *rc::gen::inRange(0, 2);
+  if (plan.virtual_stages == 1) {
+    plan.schedule =
+        *rc::gen::element<std::string>("gpipe", "1f1b", "breadth-first", "zb-h1", "zb-h2", "zb-1p", "zb-2p");
+  }
+  if (plan.virtual_stages == 2) {
+    plan.schedule = *rc::gen::element<std::string>("interleaved-1f1b", "breadth-first", "zb-v", "v-half", "v-min",
+                                                   "dualpipe", "dualpipe-v");
+  }
+  if (plan.virtual_stages == 3) plan.schedule = *rc::gen::element<std::string>("interleaved-1f1b", "breadth-first");
+  if (plan.schedule == "dualpipe" && p % 2 != 0) plan.schedule = "dualpipe-v";
+  if (plan.schedule.starts_with("dualpipe")) {
+    plan.global_batch = plan.data_parallel * (2 * p + 2 * *rc::gen::inRange(0, 4));
+  }
 }
 
 /// Experts in some or all layers, spread in any way over the ranks of a stage.
@@ -72,11 +81,50 @@ inline void add_experts(Job& job) {
   job.framework.exchange_sms.value = *rc::gen::element(1, 24);
 }
 
-/// Passes that share a GPU are list-scheduled, and a list schedule may gain from a slower machine (Graham 1966): laws of
-/// the kind "more is never slower" hold for passes in turn.
+/// Another stack of layers than a decoder's: an encoder, an encoder and a decoder, or a hybrid with state spaces.
+inline void choose_stack(Job& job) {
+  Architecture& model = job.model;
+  if (job.plan.context_parallel > 1) return;
+  switch (*rc::gen::inRange(0, 6)) {
+    case 0: model.causal = false; break;
+    case 1:
+      if (model.layers < 2 || model.moe || model.mla) return;
+      model.encoder_layers = *rc::gen::inRange<std::int64_t>(1, model.layers);
+      model.position = Position::relative;
+      job.plan.decoder_length = job.plan.sequence_length / 2;
+      break;
+    case 2: {
+      model.ssm = StateSpace{.heads = 32, .head_dim = 64, .state = 32, .groups = 4, .convolution = 4, .chunk = 128};
+      const std::string letters = model.moe ? "M*-E" : "M*-";
+      model.pattern = model.moe ? "E" : "M";
+      while (static_cast<std::int64_t>(model.pattern.size()) < model.layers) {
+        model.pattern += *rc::gen::elementOf(letters);
+      }
+      if (model.moe) model.moe->moe_layers = model.layers_with(LayerLetter::experts);
+      break;
+    }
+    default: break;
+  }
+}
+
+/// Adapters, frozen layers, packed documents.
+inline void choose_training(Job& job) {
+  ParallelPlan& plan = job.plan;
+  if (*rc::gen::inRange(0, 4) == 0) {
+    plan.lora =
+        LowRankAdaptation{8, {"linear_qkv", "linear_proj", "linear_fc1", "down_proj"}, *rc::gen::element(0.0, 0.1)};
+  }
+  if (*rc::gen::inRange(0, 4) == 0) plan.frozen_layers = *rc::gen::inRange<std::int64_t>(1, job.model.layers + 1);
+  if (*rc::gen::inRange(0, 4) == 0) plan.attention_length = static_cast<double>(plan.sequence_length) / 4;
+}
+
+/// Passes that share a GPU are list-scheduled, as are schedules that arrange themselves, and a list schedule may gain from a
+/// slower machine (Graham 1966): laws of the kind "more is never slower" hold for passes in a fixed turn.
 inline Job in_turn(Job job) {
   job.plan.overlap_ep = false;
-  if (job.plan.schedule == "dualpipe") job.plan.schedule = "interleaved-1f1b";
+  if (job.plan.schedule.starts_with("dualpipe") || find_schedule(job.plan.schedule)->arranges) {
+    job.plan.schedule = job.plan.virtual_stages > 1 ? "breadth-first" : "zb-h1";
+  }
   return job;
 }
 
@@ -105,6 +153,8 @@ inline Job any_job() {
     const auto rank = *rc::gen::element<std::int64_t>(0, 256);
     job.model.mla = LatentAttention{rank > 0 ? std::optional(rank) : std::nullopt, 128, 64, 32, 64};
   }
+  choose_stack(job);
+  choose_training(job);
   job.plan.overlap_grad_reduce = *rc::gen::arbitrary<bool>();
   job.plan.overlap_param_gather = *rc::gen::arbitrary<bool>();
   job.plan.overlap_p2p = *rc::gen::arbitrary<bool>();

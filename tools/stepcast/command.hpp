@@ -27,6 +27,8 @@ Action add_sweep(CLI::App& app);
 Action add_compare(CLI::App& app);
 Action add_sensitivity(CLI::App& app);
 Action add_scale(CLI::App& app);
+Action add_emit(CLI::App& app);
+Action add_import(CLI::App& app);
 Action add_collective(CLI::App& app);
 Action add_topology(CLI::App& app);
 Action add_list(CLI::App& app);
