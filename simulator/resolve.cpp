@@ -209,6 +209,7 @@ ExpertSharding expert_sharding_of(const Job& job, const Sharding& sharding) {
   expert.dispatcher = find_dispatcher(plan.dispatcher.value_or(*job.framework.dispatcher));
   CHECK(expert.dispatcher != nullptr, "the reader knows the dispatchers");
   expert.group = group_shape(job.cluster, expert.parallel, expert.tensor);
+  expert.overlap_shared = plan.overlap_shared_experts.value_or(false) && plan.expert_parallel > 1;
   const bool sent_fp8 = plan.precision == Precision::fp8 && *job.framework.fp8_dispatch;
   expert.element = sent_fp8 ? 1 : sharding.element;
   return expert;

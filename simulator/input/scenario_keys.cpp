@@ -217,6 +217,7 @@ const std::vector<ScenarioKey>& scenario_keys() {
       {"framework", "overlap_tp", flag, framework_default, "tensor-parallel communication under GEMMs"},
       {"framework", "overlap_p2p", flag, framework_default, "pipeline transfers under compute"},
       {"framework", "overlap_ep", flag, framework_default, "expert all-to-all under compute"},
+      {"framework", "overlap_shared_experts", flag, "false", "shared experts beside the exchanges of the others"},
       {"framework", "cuda_graphs", flag, framework_default, ""},
       {"framework", "dispatcher", "", framework_default, "of tokens to experts", dispatcher_names()},
 

@@ -4,7 +4,8 @@
 /// H heads of P channels, G groups, N states a channel; I = H P. A rank keeps a state [I, N] a chunk: S = I N / Q elements
 /// a token, in fp32. All kernels are bound by HBM: their products have 20 to 60 FLOPs a byte, less than any GPU with
 /// tensor cores needs (V100: 140), so that they are counted by what they read and write. Tensors that heads share are
-/// counted once, since the L2 holds them.
+/// counted once, since the L2 holds them. Left out: how far the kernels stay below the bandwidth of
+/// plain ones; a single scan on an A100 takes some three times as long in the paper's figure 10.
 
 #include "simulator/parallelism/block_builder.hpp"
 

@@ -145,7 +145,7 @@ TEST(FrozenLayers, AreTrainedNoMore) {
 
 // Adam holds states of the adapters alone; the weights are there in 16 bits.
 TEST(FineTuning, StatesOfTheAdaptersAlone) {
-  Job job = fixtures::job(1, 1, 1, 1, 1);
+  Job job = fixtures::job(1, 1, 1, 16, 1);
   const Report whole = predict(job);
   job.plan.lora = LowRankAdaptation{8, {"linear_qkv"}, 0};
   const Report tuned = predict(job);
@@ -154,7 +154,7 @@ TEST(FineTuning, StatesOfTheAdaptersAlone) {
   EXPECT_DOUBLE_EQ(tuned.memory.optimizer.si(), 12 * adapters);
   EXPECT_NEAR(tuned.memory.parameters.si(), whole.memory.parameters.si() + 2 * adapters, 1);
   EXPECT_LT(tuned.step_time, whole.step_time);
-  EXPECT_GT(tuned.step_time, whole.step_time * 0.5);
+  EXPECT_GT(tuned.step_time, whole.step_time * 0.6);
 }
 
 // Gradients of adapters are all that is reduced.
