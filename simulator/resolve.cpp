@@ -26,7 +26,6 @@ std::string unsupported_reason(const Job& job) {
   if (plan.cpu_offload == "all") return fmt::format("offload to the CPU ({})", plan.cpu_offload);
   const Schedule* const schedule = find_schedule(plan.schedule);
   if (schedule == nullptr) return fmt::format("pipeline schedule '{}'", plan.schedule);
-  if (schedule->asynchronous && plan.zero >= 2) return fmt::format("ZeRO-{} under {}", plan.zero, plan.schedule);
   if (plan.optimizer != "adam") return fmt::format("optimizer '{}'", plan.optimizer);
   return "";
 }
@@ -90,9 +89,7 @@ std::string infeasible_reason(const Job& job) {
     return fmt::format("frozen_layers {} of a model with {} layers", plan.frozen_layers, model.layers);
   }
   if (const std::string reason = experts_infeasible(model, plan); !reason.empty()) return reason;
-  const Schedule* const order = find_schedule(plan.schedule);
-  const std::int64_t virtual_stages = path_length(order != nullptr ? order->placement : ChunkPlacement::loop,
-                                                  plan.pipeline_parallel, plan.virtual_stages);
+  const std::int64_t virtual_stages = path_length(chunk_placement(plan), plan.pipeline_parallel, plan.virtual_stages);
   // Where embedding and loss take a layer's slot each, a chunk may hold nothing else.
   const bool slots = (model.layers + 2) % virtual_stages == 0;
   if (virtual_stages > model.layers + (slots ? 2 : 0)) {

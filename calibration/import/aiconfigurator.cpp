@@ -1,5 +1,5 @@
-#include "calibration/import/csv.hpp"
 #include "calibration/import/importer.hpp"
+#include "simulator/base/csv.hpp"
 
 namespace stepcast {
 namespace {

@@ -4,8 +4,8 @@
 
 #include <fmt/format.h>
 
-#include "calibration/import/csv.hpp"
 #include "calibration/import/importer.hpp"
+#include "simulator/base/csv.hpp"
 
 namespace stepcast {
 namespace {

@@ -1,7 +1,7 @@
 #include <fmt/format.h>
 
-#include "calibration/import/csv.hpp"
 #include "calibration/import/importer.hpp"
+#include "simulator/base/csv.hpp"
 
 namespace stepcast {
 namespace {

@@ -39,7 +39,8 @@ class StageLowering {
         schedule_(*find_schedule(input.plan.schedule)),
         shape_(pipeline_shape(input.plan)),
         work_(step_work(input.model, stage, input.plan, input.framework)),
-        steps_(scheduled_passes()),
+        placement_(chunk_placement(input.plan)),
+        steps_(input.order[static_cast<std::size_t>(stage)]),
         data_parallel_(scheme({input, stage, chunks_, steps_, builder_, work_})) {}
 
   Program lower() {
@@ -56,15 +57,14 @@ class StageLowering {
   }
 
  private:
-  int length() const { return path_length(schedule_.placement, shape_.stages, shape_.chunks); }
-  PathPoint point(int chunk) const { return path_point(schedule_.placement, shape_.stages, stage_, chunk); }
+  int length() const { return path_length(placement_, shape_.stages, shape_.chunks); }
+  PathPoint point(int chunk) const { return path_point(placement_, shape_.stages, stage_, chunk); }
   bool has(PathPoint at) const {
     for (int chunk = 0; chunk < shape_.chunks; ++chunk) {
       if (point(chunk) == at) return true;
     }
     return false;
   }
-  std::vector<PassStep> scheduled_passes() const { return schedule_.order(shape_, stage_); }
 
   static std::unique_ptr<DataParallelism> scheme(const StageContext& stage) {
     return stage.in.plan.zero >= 2 ? fully_sharded(stage) : replicated(stage);
@@ -102,7 +102,7 @@ class StageLowering {
 
   /// Streams are those of a neighbour: a forward pass goes on to the next rank, unless its chunk's way climbs back.
   bool to_next(const PassStep& step) const {
-    const bool climbs = schedule_.placement != ChunkPlacement::loop && step.chunk == 1;
+    const bool climbs = placement_ != ChunkPlacement::loop && step.chunk == 1;
     return (step.kind == PassKind::forward) != climbs;
   }
 
@@ -229,10 +229,8 @@ class StageLowering {
   }
 
   std::int32_t run_pass(const PassStep& step) {
-    // Data parallelism knows no passes without gradients of weights.
-    const bool reduces = step.kind != PassKind::backward_input;
-    if (reduces) data_parallel_->before_pass(step);
-    const bool by_block = reduces && data_parallel_->by_block(step);
+    data_parallel_->before_pass(step);
+    const bool by_block = data_parallel_->by_block(step);
     builder_.begin_pass(name_of_pass(step.kind), step.microbatch, by_block);
     for (const auto& [block, count] : blocks_of(step)) {
       const OpList& ops = ops_of(*block, step.kind);
@@ -248,7 +246,7 @@ class StageLowering {
       }
     }
     const std::int32_t end = builder_.end_pass();
-    if (reduces) data_parallel_->after_pass(step);
+    data_parallel_->after_pass(step);
     return end;
   }
 
@@ -343,7 +341,8 @@ class StageLowering {
   const Schedule& schedule_;
   const PipelineShape shape_;
   const StepWork work_;
-  const std::vector<PassStep> steps_;
+  const ChunkPlacement placement_;
+  const std::vector<PassStep>& steps_;
   const std::unique_ptr<DataParallelism> data_parallel_;
   std::vector<std::int32_t> sent_;  ///< of the last group
 

@@ -2,14 +2,21 @@
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
 #include <numeric>
+#include <sstream>
 
 #include <fmt/format.h>
 
+<<<<<<< HEAD
+#include "simulator/base/files.hpp"
+=======
 #include "models/families.hpp"
+>>>>>>> part/b
 #include "simulator/cluster/placement.hpp"
 #include "simulator/input/scenario_keys.hpp"
 #include "simulator/parallelism/expert_load.hpp"
+#include "simulator/schedules/custom.hpp"
 
 namespace stepcast {
 namespace {
@@ -112,12 +119,44 @@ void read_batch(YamlMap& map, ParallelPlan& plan, Defaults& defaults) {
 
 // --- pipeline ----------------------------------------------------------------------------------------------------
 
+std::vector<std::string> lines_of(const std::string& text) {
+  std::vector<std::string> lines;
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);) {
+    if (line.find_first_not_of(", \t\r") != std::string::npos) lines.push_back(line);
+  }
+  return lines;
+}
+
 std::string usual_schedule(const ParallelPlan& plan) {
   if (plan.pipeline_parallel == 1) return "none";
   return plan.virtual_stages == 1 ? "1f1b" : "interleaved-1f1b";
 }
 
+/// {custom: FILE | [row of each rank]}
+void read_own_order(const YamlValue& value, ParallelPlan& plan) {
+  YamlMap map(value, scenario_vocabulary("plan.schedule"));
+  const YamlValue order = map.require("custom");
+  map.finish();
+  std::vector<std::string> rows;
+  if (order.is_list()) {
+    for (const YamlValue& row : order.list()) rows.push_back(row.text());
+  } else {
+    rows = lines_of(read_file((std::filesystem::path(order.node().source->folder) / order.text()).string()));
+  }
+  try {
+    plan.own_order = parse_order(rows, pipeline_shape(plan));
+  } catch (const UserError& error) {
+    throw order.error(order.path() + ": " + error.what());
+  }
+}
+
 void read_schedule(YamlMap& map, ParallelPlan& plan, Defaults& defaults) {
+  if (const auto value = map.find("schedule"); value && value->is_map()) {
+    read_own_order(*value, plan);
+    plan.schedule = "custom";
+    return;
+  }
   plan.schedule = defaults.choice(map, "schedule", usual_schedule(plan));
   const bool none = plan.schedule == "none";
   if (plan.pipeline_parallel > 1 && none) {

@@ -7,6 +7,7 @@
 #include "simulator/base/error.hpp"
 #include "simulator/input/input.hpp"
 #include "simulator/parallelism/dispatchers.hpp"
+#include "simulator/schedules/schedule.hpp"
 
 namespace stepcast {
 namespace {
@@ -19,9 +20,10 @@ const std::string framework_default = "the framework's";
 
 const std::vector<std::string> reduce_dtypes{"fp32", "bf16", "fp16"};
 
-std::vector<std::string> dispatcher_names() {
+template <class Table>
+std::vector<std::string> names_of(const Table& table) {
   std::vector<std::string> names;
-  for (const Dispatcher& dispatcher : list_dispatchers()) names.emplace_back(dispatcher.name);
+  for (const auto& row : table) names.emplace_back(row.name);
   return names;
 }
 
@@ -153,12 +155,9 @@ const std::vector<ScenarioKey>& scenario_keys() {
        "even if it divides; else embedding-and-loss-as-layers; else nearest to even",
        "layers of each chunk",
        {"even", "embedding-and-loss-as-layers"}},
-      {"plan",
-       "schedule",
-       "",
-       "none; 1f1b with stages; interleaved-1f1b with virtual stages",
-       "order of passes in the pipeline",
-       {"none", "gpipe", "1f1b", "interleaved-1f1b", "zb-h1", "zb-1p", "zb-2p", "zb-v", "dualpipe"}},
+      {"plan", "schedule", "{custom: FILE}", "none; 1f1b with stages; interleaved-1f1b with virtual stages",
+       "order of passes in the pipeline", names_of(list_schedules())},
+      {"plan.schedule", "custom", "path | list of rows", required, "your own order, a row a rank: 0F0 0F1 0B0 0B1"},
       {"plan", "data_parallel", whole, "what the other degrees leave of the GPUs", "replicas"},
       {"plan", "context_parallel", whole, "1", ""},
       {"plan", "placement", "megatron | torchtitan | tp-cp-ep-dp-pp in any order", "megatron",
@@ -219,7 +218,7 @@ const std::vector<ScenarioKey>& scenario_keys() {
       {"framework", "overlap_ep", flag, framework_default, "expert all-to-all under compute"},
       {"framework", "overlap_shared_experts", flag, "false", "shared experts beside the exchanges of the others"},
       {"framework", "cuda_graphs", flag, framework_default, ""},
-      {"framework", "dispatcher", "", framework_default, "of tokens to experts", dispatcher_names()},
+      {"framework", "dispatcher", "", framework_default, "of tokens to experts", names_of(list_dispatchers())},
 
       {"faults", "gpu", whole, none, "which one, of the whole job, from 0"},
       {"faults", "node", whole, none, "which one, from 0; its GPUs, or with `nic` that one of its NICs"},

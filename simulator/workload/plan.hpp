@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "simulator/profiles/precision.hpp"
+#include "simulator/workload/pipeline_order.hpp"
 
 namespace stepcast {
 
@@ -28,8 +29,9 @@ struct ParallelPlan {
   int tensor_parallel = 1;
   bool sequence_parallel = false;
   int pipeline_parallel = 1;
-  int virtual_stages = 1;         ///< model chunks per pipeline rank
-  std::string schedule = "none";  ///< name in the schedules' table; none at one pipeline stage
+  int virtual_stages = 1;             ///< model chunks per pipeline rank
+  std::string schedule = "none";      ///< name in the schedules' table; none at one pipeline stage
+  std::optional<OwnOrder> own_order;  ///< of the passes, for schedule custom
   int data_parallel = 1;
   int context_parallel = 1;
   int expert_parallel = 1;

@@ -5,6 +5,7 @@
 
 #include <rapidcheck.h>
 
+#include "simulator/schedules/schedule.hpp"
 #include "tests/support/fixtures.hpp"
 
 namespace stepcast::fixtures {
@@ -42,11 +43,19 @@ inline void choose_schedule(Job& job) {
   ParallelPlan& plan = job.plan;
   const int p = plan.pipeline_parallel;
   if (p == 1) return;
-  if (plan.virtual_stages == 1) plan.schedule = *rc::gen::element<std::string>("gpipe", "1f1b", "zb-h1");
-  if (plan.virtual_stages == 2) plan.schedule = *rc::gen::element<std::string>("interleaved-1f1b", "zb-v", "dualpipe");
-  if (plan.schedule == "dualpipe" && p % 2 != 0) plan.schedule = "zb-v";
-  if (plan.schedule == "dualpipe") plan.global_batch = plan.data_parallel * (2 * p + 2 * *rc::gen::inRange(0, 4));
-  if (plan.schedule.starts_with("zb") || plan.schedule == "dualpipe") plan.zero = *rc::gen::inRange(0, 2);
+  if (plan.virtual_stages == 1) {
+    plan.schedule =
+        *rc::gen::element<std::string>("gpipe", "1f1b", "breadth-first", "zb-h1", "zb-h2", "zb-1p", "zb-2p");
+  }
+  if (plan.virtual_stages == 2) {
+    plan.schedule = *rc::gen::element<std::string>("interleaved-1f1b", "breadth-first", "zb-v", "v-half", "v-min",
+                                                   "dualpipe", "dualpipe-v");
+  }
+  if (plan.virtual_stages == 3) plan.schedule = *rc::gen::element<std::string>("interleaved-1f1b", "breadth-first");
+  if (plan.schedule == "dualpipe" && p % 2 != 0) plan.schedule = "dualpipe-v";
+  if (plan.schedule.starts_with("dualpipe")) {
+    plan.global_batch = plan.data_parallel * (2 * p + 2 * *rc::gen::inRange(0, 4));
+  }
 }
 
 /// Experts in some or all layers, spread in any way over the ranks of a stage.
@@ -109,11 +118,13 @@ inline void choose_training(Job& job) {
   if (*rc::gen::inRange(0, 4) == 0) plan.attention_length = static_cast<double>(plan.sequence_length) / 4;
 }
 
-/// Passes that share a GPU are list-scheduled, and a list schedule may gain from a slower machine (Graham 1966): laws of
-/// the kind "more is never slower" hold for passes in turn.
+/// Passes that share a GPU are list-scheduled, as are schedules that arrange themselves, and a list schedule may gain from a
+/// slower machine (Graham 1966): laws of the kind "more is never slower" hold for passes in a fixed turn.
 inline Job in_turn(Job job) {
   job.plan.overlap_ep = false;
-  if (job.plan.schedule == "dualpipe") job.plan.schedule = "interleaved-1f1b";
+  if (job.plan.schedule.starts_with("dualpipe") || find_schedule(job.plan.schedule)->arranges) {
+    job.plan.schedule = job.plan.virtual_stages > 1 ? "breadth-first" : "zb-h1";
+  }
   return job;
 }
 

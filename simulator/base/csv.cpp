@@ -1,4 +1,4 @@
-#include "calibration/import/csv.hpp"
+#include "simulator/base/csv.hpp"
 
 #include <algorithm>
 #include <charconv>
@@ -49,7 +49,7 @@ std::string file_name_of(const std::string& path) { return path.substr(path.find
 const std::string& CsvRow::text(std::string_view column) const {
   const auto& columns = table_->columns();
   const auto found = std::find(columns.begin(), columns.end(), column);
-  CHECK(found != columns.end(), "an importer requires the columns that it reads");
+  CHECK(found != columns.end(), "a reader requires the columns that it reads");
   return fields_[static_cast<std::size_t>(found - columns.begin())];
 }
 
