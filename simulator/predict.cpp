@@ -66,15 +66,9 @@ Report predict(const Job& given, const ExecutionOptions& asked, Timeline* trace)
   if (!report.infeasible_reason.empty()) return report;
 
   const Sharding sharding = sharding_of(job);
-<<<<<<< HEAD
-  const ModelGraph graph = family_of(job.model)->build(
-      job.model, padded_vocab(job), job.model.max_positions > 0 ? job.model.max_positions : job.plan.sequence_length);
-  const ShardedModel model = shard(graph, job.plan, sharding, chunk_placement(job.plan));
-=======
   const std::int64_t positions = job.model.max_positions > 0 ? job.model.max_positions : job.plan.sequence_length;
   const ModelGraph graph = fine_tuned(family_of(job.model)->build(job.model, padded_vocab(job), positions), job.plan);
-  const ShardedModel model = shard(graph, job.plan, sharding, find_schedule(job.plan.schedule)->placement);
->>>>>>> part/b
+  const ShardedModel model = shard(graph, job.plan, sharding, chunk_placement(job.plan));
   const Boundary boundary = boundary_of(job, sharding);
   // The events executor samples the spread of speed when it simulates every rank; else its expectation is added.
   const bool expected = options.jitter && !(options.executor == Executor::events && !options.fold);

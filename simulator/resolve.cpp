@@ -82,7 +82,7 @@ std::string infeasible_reason(const Job& job) {
   if (model.ssm && model.ssm->heads % t != 0) {
     return not_divisible("the state-space heads", model.ssm->heads, "tensor_parallel", t);
   }
-  if (model.ssm && model.ssm->groups % t != 0) {
+  if (model.ssm && !model.ssm->selective() && model.ssm->groups % t != 0) {
     return not_divisible("the state-space groups", model.ssm->groups, "tensor_parallel", t);
   }
   if (plan.frozen_layers > model.layers) {

@@ -41,16 +41,10 @@ class FullySharded : public DataParallelism {
 
   void after_block(const PassBlock& at) override {
     ++at_;
-<<<<<<< HEAD
     if (!scatters(at.step)) return;
-    copy("copy_in", (in_.parameter_bytes + in_.gradient_bytes) * at.block.parameters);  // widened to the reduced type
-    const ParameterCount gradient = at.block.count() * in_.gradient_bytes;
-=======
-    if (at.step.kind == PassKind::forward || !scatters(at.step)) return;
     const ParameterCount trained = at.block.trained;
     copy("copy_in", (in_.parameter_bytes + in_.gradient_bytes) * trained.total());  // widened to the reduced type
     const ParameterCount gradient = trained * in_.gradient_bytes;
->>>>>>> part/b
     launch(CollectiveKind::reduce_scatter, gradient, "gradient_scatter");
     if (downloads_gradients()) {
       const Bytes owned(gradient.dense / static_cast<double>(in_.plan.dense_copies()) +

@@ -404,6 +404,28 @@ void add_state_space_map(HfConfig& c, const char* heads, const char* head_dim, c
   c.end_map();
 }
 
+/// A channel is a head of its own.
+void mamba(HfConfig& c) {
+  const std::int64_t hidden = c.integer("hidden_size");
+  const bool automatic = c.text("time_step_rank", "auto") == "auto";
+  c.set("pattern", std::string(static_cast<std::size_t>(c.integer("num_hidden_layers")), 'M'));
+  c.copy("hidden", "hidden_size");
+  c.copy("vocab", "vocab_size");
+  c.set("norm", "rmsnorm");
+  c.set("position", "none");
+  c.set("activation", "gelu");
+  c.set("bias", false);
+  c.set("tied_embeddings", c.flag("tie_word_embeddings", true));
+  c.set("dropout", 0);
+  c.begin_map("ssm");
+  c.set("heads", c.integer("intermediate_size", c.integer("expand", 2) * hidden));
+  c.set("head_dim", 1);
+  c.copy("state", "state_size", 16);
+  c.copy("convolution", "conv_kernel", 4);
+  c.set("step_rank", automatic ? (hidden + 15) / 16 : c.integer("time_step_rank"));
+  c.end_map();
+}
+
 void mamba2(HfConfig& c) {
   c.set("pattern", std::string(static_cast<std::size_t>(c.integer("num_hidden_layers")), 'M'));
   c.copy("hidden", "hidden_size");
@@ -490,6 +512,7 @@ constexpr HfArchitecture architectures[] = {
     {"T5ForConditionalGeneration", "t5", "T5, Flan-T5", t5},
     {"MT5ForConditionalGeneration", "mt5", "mT5", t5},
     {"ViTForImageClassification", "vit", "ViT", vit},
+    {"MambaForCausalLM", "mamba", "Mamba", mamba},
     {"Mamba2ForCausalLM", "mamba2", "Mamba-2", mamba2},
     {"NemotronHForCausalLM", "nemotron_h", "Nemotron-H, Nemotron-3: state spaces, attention, MLPs, experts",
      nemotron_h},

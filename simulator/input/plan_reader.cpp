@@ -8,11 +8,8 @@
 
 #include <fmt/format.h>
 
-<<<<<<< HEAD
-#include "simulator/base/files.hpp"
-=======
 #include "models/families.hpp"
->>>>>>> part/b
+#include "simulator/base/files.hpp"
 #include "simulator/cluster/placement.hpp"
 #include "simulator/input/scenario_keys.hpp"
 #include "simulator/parallelism/expert_load.hpp"

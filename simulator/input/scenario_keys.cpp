@@ -133,6 +133,7 @@ const std::vector<ScenarioKey>& scenario_keys() {
       {"model.ssm", "state", whole, "128", "states of a channel"},
       {"model.ssm", "groups", whole, "1", "of heads that share B and C"},
       {"model.ssm", "convolution", whole, "4", "tokens that the convolution sees"},
+      {"model.ssm", "step_rank", whole, "0: Mamba-2", "Mamba: rank of the projection to step sizes"},
       {"model.ssm", "chunk", whole, "256", "tokens that are multiplied at once"},
 
       {"cluster", "extends", "preset | path", none, "a cluster that has the keys which are not given here"},

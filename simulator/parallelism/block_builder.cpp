@@ -401,15 +401,11 @@ void BlockBuilder::weight_gradient(OpList& ops, std::string_view name, double ro
 /// With fp32 sums beside bf16 gradients (deepspeedai/DeepSpeed runtime/bf16_optimizer.py) every microbatch clears the
 /// bf16 gradient (e), autograd adds to it (3e), it is converted (e + g) and the copy is added to the sum (3g).
 void BlockBuilder::accumulate_weight_gradient(OpList& ops, double elements) {
-<<<<<<< HEAD
-  if (*framework_.gradient_accumulation_fusion) return;
+  if (frozen_ || *framework_.gradient_accumulation_fusion) return;
   if (*framework_.gradient_dtype == GradientType::fp32_beside_bf16 && s_.gradient > e_) {
     memory(ops, "gradient_accumulate", Pass::backward_weight, (5 * e_ + 4 * s_.gradient) * elements, 4);
     return;
   }
-=======
-  if (frozen_ || *framework_.gradient_accumulation_fusion) return;
->>>>>>> part/b
   if (s_.microbatches <= 1 && s_.gradient <= e_) return;
   memory(ops, "gradient_accumulate", Pass::backward_weight, (e_ + 2 * s_.gradient) * elements);
 }

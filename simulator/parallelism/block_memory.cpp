@@ -27,8 +27,9 @@ struct SavedBytes {
   Kept operator()(const LinearOp& linear) const {
     const double input = quantised() ? 1 : e;
     const double in = static_cast<double>(linear.in);
+    if (!linear.saves_input) return {};
     if (linear.split == TensorSplit::row) return {input * rows_inside(linear.rows, s) * in / t};
-    return {linear.starts_region && linear.saves_input ? input * rows_stored(linear.rows, s) * in : 0};
+    return {linear.starts_region ? input * rows_stored(linear.rows, s) * in : 0};
   }
   /// Its input is gathered whole, and kept so (Megatron-Bridge peft/utils.py, return_layernorm_output_gathered).
   Kept operator()(const AdapterOp& adapter) const {
@@ -40,7 +41,7 @@ struct SavedBytes {
   Kept operator()(const ConvolutionOp&) const { return {}; }  // run again from what the scan keeps
   Kept operator()(const StateSpaceOp& scan) const {
     const StateSpace& ssm = scan.shape;
-    return {e * T * static_cast<double>(ssm.inner() + ssm.convolved() + ssm.heads) / t};
+    return {e * T * static_cast<double>(ssm.inner() + ssm.convolved() + (ssm.selective() ? 0 : ssm.heads)) / t};
   }
   Kept operator()(const RotaryOp&) const { return {}; }  // rotated in place of q and k
   Kept operator()(const CoreAttentionOp& attention) {
@@ -113,7 +114,7 @@ struct LocalParameters {
   double operator()(const ConvolutionOp& convolution) {
     return static_cast<double>(convolution.width * (convolution.taps + 1)) / t;
   }
-  double operator()(const StateSpaceOp& scan) { return 3 * static_cast<double>(scan.shape.heads) / t; }
+  double operator()(const StateSpaceOp& scan) { return static_cast<double>(scan.shape.scan_values()) / t; }
   double operator()(const LinearOp& linear) {
     const double in = static_cast<double>(linear.in), out = static_cast<double>(linear.out);
     if (linear.split == TensorSplit::whole) return whole(in * out + (linear.bias ? out : 0));

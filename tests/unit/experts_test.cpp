@@ -362,7 +362,8 @@ TEST(SharedExperts, RunBesideTheExchanges) {
     return at - ops.begin();
   };
   EXPECT_LT(place(apart.forward, "shared_fc2"), place(apart.forward, "dispatch"));
-  const std::vector<std::string_view> order{"dispatch", "shared_fc1", "expert_fc1", "combine", "shared_fc2", "unpermute"};
+  const std::vector<std::string_view> order{"dispatch", "shared_fc1", "expert_fc1",
+                                            "combine",  "shared_fc2", "unpermute"};
   for (std::size_t i = 1; i < order.size(); ++i) {
     EXPECT_LT(place(beside.forward, order[i - 1]), place(beside.forward, order[i])) << order[i];
   }
@@ -374,7 +375,8 @@ TEST(SharedExperts, RunBesideTheExchanges) {
   const OpList& ops = beside.forward;
   const auto dispatch = static_cast<int>(place(ops, "dispatch"));
   EXPECT_EQ(ops[static_cast<std::size_t>(dispatch) + 1].after, -1);
-  EXPECT_TRUE(std::any_of(ops.begin() + dispatch + 2, ops.end(), [&](const LocalOp& op) { return op.after == dispatch; }));
+  EXPECT_TRUE(
+      std::any_of(ops.begin() + dispatch + 2, ops.end(), [&](const LocalOp& op) { return op.after == dispatch; }));
 }
 
 TEST(SharedExperts, OverlapIsNeverSlower) {

@@ -133,10 +133,13 @@ TEST(FrozenLayers, AreTrainedNoMore) {
   Architecture model = fixtures::gpt(4, 1024, 16, 8192);
   ParallelPlan plan;
   plan.frozen_layers = 3;
+  const Framework framework = fixtures::ideal_framework();
   const ModelGraph graph = fine_tuned(dense_transformer(model, 8192, 1024), plan);
   const ModelGraph whole = dense_transformer(model, 8192, 1024);
   EXPECT_DOUBLE_EQ(trained_parameters(graph), parameters(whole.kinds[0], 1024) + parameters(whole.head, 1024));
-  const Framework framework = fixtures::ideal_framework();
+  for (const LocalOp& op : shard(graph.head, 1024, sharding(framework), false).backward) {
+    EXPECT_FALSE(op.name == "lm_head" && op.pass == Pass::backward_weight);  // tied: the frozen embedding
+  }
   const LocalBlock frozen =
       shard(graph.kinds[static_cast<std::size_t>(graph.layer_kinds[0])], 1024, sharding(framework), true);
   EXPECT_TRUE(frozen.backward.empty());
