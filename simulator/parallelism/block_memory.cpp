@@ -104,8 +104,8 @@ struct LocalParameters {
     for (std::int64_t width : adapter.outs) {
       const double out = static_cast<double>(width);
       switch (adapter.split) {
-        case TensorSplit::column: sum += rank * (in + out) / t; break;
-        case TensorSplit::row: sum += rank * in / t + whole(rank * out); break;
+        case TensorSplit::column:
+        case TensorSplit::row: sum += rank * (in + out) / t; break;
         case TensorSplit::whole: sum += whole(rank * (in + out)); break;
       }
     }
