@@ -96,6 +96,18 @@ class BlockBuilder {
   void exchange_tokens(std::string_view name, const Collective& exchange, Pass pass, OpList& ops);
   void expert_tensor_collective(const Routing&, std::string_view name, CollectiveKind kind, Pass pass, OpList& ops);
   void ring_attention(const CoreAttentionOp&, std::string_view name, Pass pass, bool backward, OpList& ops);
+
+  // Memory, in bytes.
+  struct HeldByOp {
+    double all = 0;      ///< for its backward pass
+    double stays = 0;    ///< of these, from the forward pass on
+    bool again = false;  ///< the rest is computed again, together with its neighbours'
+  };
+  struct Held {
+    std::vector<HeldByOp> ops;
+    double rest = 0;  ///< of no operator in particular
+  };
+  Held held_by_ops() const;
   void account_memory(LocalBlock& local) const;
   Kept kept_by(std::size_t index, SavedBytes& saved) const;
 

@@ -13,7 +13,7 @@ enum class Change { none, take, give };
 struct Stretch {
   Change change = Change::none;
   std::int32_t label = 0, microbatch = 0;
-  SimTime end;
+  SimTime start, end;
 };
 
 Change change_of(std::string_view label, bool two_parts) {
@@ -35,7 +35,7 @@ std::map<std::int32_t, std::vector<Stretch>> passes_of(const Timeline& timeline)
     if (change == Change::none) continue;
     std::vector<Stretch>& own = passes[span->rank];
     if (own.empty() || own.back().label != span->label || own.back().microbatch != span->microbatch) {
-      own.push_back({change, span->label, span->microbatch, {}});
+      own.push_back({change, span->label, span->microbatch, span->start, {}});
     }
     own.back().end = span->end;
   }
@@ -57,12 +57,15 @@ std::vector<MemoryOverTime> memory_over_time(const Timeline& timeline, const std
     if (!balanced(passes)) continue;
     const auto stage = static_cast<std::size_t>(timeline.stage_of_rank[static_cast<std::size_t>(rank)]);
     const MemoryUse& use = memory[stage];
-    const Bytes per_pass = use.activations / static_cast<double>(chunks_in_flight[stage]);
-    MemoryOverTime own{rank, {{SimTime{}, use.allocated() - use.activations}}};
+    const Bytes per_pass = use.held / static_cast<double>(chunks_in_flight[stage]);
+    const Bytes base = use.allocated() - use.activations, working = use.activations - use.held;
+    MemoryOverTime own{rank, {{SimTime{}, base}}};
     std::int64_t held = 0;
     for (const Stretch& pass : passes) {
-      held += pass.change == Change::take ? 1 : -1;
-      own.samples.emplace_back(pass.end, use.allocated() - use.activations + per_pass * static_cast<double>(held));
+      const bool backward = pass.change == Change::give;
+      if (backward) own.samples.emplace_back(pass.start, base + per_pass * static_cast<double>(held) + working);
+      held += backward ? -1 : 1;
+      own.samples.emplace_back(pass.end, base + per_pass * static_cast<double>(held));
     }
     result.push_back(std::move(own));
   }

@@ -85,7 +85,9 @@ std::string node_file(const std::string& gpu, int gpus, int domain_gpus) {
   return "description: \"A node\"\ngpu: " + gpu + "\ngpus: " + std::to_string(gpus) +
          "\ninterconnect: nvswitch\ndomain_gpus: " + std::to_string(domain_gpus) + "\nintra:" + link_tier +
          "pcie_bandwidth: {value: 25 GB/s, basis: datasheet, source: \"sheet\"}\n"
-         "host_memory_bandwidth: {value: 400 GB/s, basis: datasheet, source: \"sheet\"}\n";
+         "host_memory_bandwidth: {value: 400 GB/s, basis: datasheet, source: \"sheet\"}\n"
+         "nvme_read_bandwidth: {value: 10 GB/s, basis: datasheet, source: \"sheet\"}\n"
+         "nvme_write_bandwidth: {value: 5 GB/s, basis: datasheet, source: \"sheet\"}\n";
 }
 
 std::string fabric_file(int nics) {
