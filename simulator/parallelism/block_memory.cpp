@@ -276,7 +276,10 @@ Kept BlockBuilder::kept_by(std::size_t index, SavedBytes& saved) const {
                          std::holds_alternative<LmHeadOp>(op.what);
   const bool after_attention = index > 0 && std::holds_alternative<CoreAttentionOp>(block_.ops[index - 1].what);
   if (op.frozen && is_linear && !(after_attention && s_.flash_attention)) return {};
-  return std::visit(saved, op.what);
+  Kept kept = std::visit(saved, op.what);
+  // What the weight of an eager norm multiplies is for the gradient of that weight.
+  if (op.frozen && std::holds_alternative<NormOp>(op.what)) kept.rest = std::max(0.0, kept.rest - kept.input);
+  return kept;
 }
 
 /// What each operator of the block keeps from its forward pass, and what of that is dropped until its backward pass.
