@@ -5,6 +5,7 @@
 #include "models/families.hpp"
 #include "simulator/collectives/collective_time.hpp"
 #include "simulator/execution/lower.hpp"
+#include "simulator/execution/pass_times.hpp"
 #include "simulator/report/memory_over_time.hpp"
 #include "simulator/report/summarize.hpp"
 #include "simulator/resolve.hpp"
@@ -21,19 +22,23 @@ struct Boundary {
 };
 
 Boundary boundary_of(const Job& job, const Sharding& sharding) {
-  const Bytes whole(sharding.element * sharding.tokens * static_cast<double>(job.model.hidden));
+  // Behind an encoder both its tokens and the decoder's go on from stage to stage.
+  const double tokens = sharding.tokens + (job.model.encoder_layers > 0 ? sharding.of_decoder().tokens : 0);
+  const Bytes whole(sharding.element * tokens * static_cast<double>(job.model.hidden));
   if (sharding.sequence_parallel) return {whole / sharding.tensor, Bytes(0)};
   if (*job.framework.p2p_scatter_gather && sharding.tensor > 1) return {whole / sharding.tensor, whole};
   return {whole, Bytes(0)};
 }
 
-std::vector<std::int64_t> chunks_in_flight(const ParallelPlan& plan) {
-  std::vector<std::int64_t> counts;
-  const PipelineShape shape = pipeline_shape(plan);
-  for (int stage = 0; stage < plan.pipeline_parallel; ++stage) {
-    counts.push_back(find_schedule(plan.schedule)->chunks_in_flight(shape, stage));
+/// The passes of every stage, by the plan's schedule.
+PipelineOrder order_of(const Job& job, const ShardedModel& model, const CostModel& costs, Bytes boundary) {
+  const Schedule& schedule = *find_schedule(job.plan.schedule);
+  PipelineShape shape = pipeline_shape(job.plan);
+  if (schedule.arranges) {
+    shape.times = pass_times(model, costs);
+    shape.exchange = point_to_point_time(boundary, costs.stages_cross_network(), job.cluster).si();
   }
-  return counts;
+  return schedule.order(shape);
 }
 
 std::vector<MemoryUse> memory_of(const Job& job, const ShardedModel& model, const std::vector<std::int64_t>& in_flight,
@@ -61,16 +66,17 @@ Report predict(const Job& given, const ExecutionOptions& asked, Timeline* trace)
   if (!report.infeasible_reason.empty()) return report;
 
   const Sharding sharding = sharding_of(job);
-  const ModelGraph graph = family_of(job.model)->build(
-      job.model, padded_vocab(job), job.model.max_positions > 0 ? job.model.max_positions : job.plan.sequence_length);
-  const ShardedModel model = shard(graph, job.plan, sharding, find_schedule(job.plan.schedule)->placement);
+  const std::int64_t positions = job.model.max_positions > 0 ? job.model.max_positions : job.plan.sequence_length;
+  const ModelGraph graph = fine_tuned(family_of(job.model)->build(job.model, padded_vocab(job), positions), job.plan);
+  const ShardedModel model = shard(graph, job.plan, sharding, chunk_placement(job.plan));
   const Boundary boundary = boundary_of(job, sharding);
-  const std::vector<std::int64_t> in_flight = chunks_in_flight(job.plan);
   // The events executor samples the spread of speed when it simulates every rank; else its expectation is added.
   const bool expected = options.jitter && !(options.executor == Executor::events && !options.fold);
   CostModel costs(job.cluster, job.plan, expected);
   if (job.plan.zero >= 3) costs.limit_sharding_nics(*job.framework.sharding_nics);
 
+  const PipelineOrder order = order_of(job, model, costs, boundary.sent);
+  const std::vector<std::int64_t> in_flight = chunks_in_flight(order);
   const SummaryInput summary{job,
                              graph,
                              model,
@@ -79,8 +85,9 @@ Report predict(const Job& given, const ExecutionOptions& asked, Timeline* trace)
                              memory_of(job, model, in_flight, boundary.sent),
                              in_flight};
   summarize_model(summary, report);
-  const Programs programs = lower({model, job.plan, job.framework, job.cluster, costs, boundary.sent, boundary.gathered,
-                                   reduced_bytes(job.plan), element_bytes(job.plan.precision), options.granularity});
+  const Programs programs =
+      lower({model, job.plan, job.framework, job.cluster, costs, order, boundary.sent, boundary.gathered,
+             reduced_bytes(job.plan), element_bytes(job.plan.precision), options.granularity});
   Simulated simulated = simulate(programs, job, options);
   summarize(summary, simulated.timeline, report);
   summarize_disturbances(simulated.timeline, simulated.steps, simulated.undisturbed, report);
@@ -92,6 +99,7 @@ Report predict(const Job& given, const ExecutionOptions& asked, Timeline* trace)
   if (trace != nullptr) {
     *trace = std::move(simulated.timeline);
     trace->memory = memory_over_time(*trace, summary.memory, in_flight);
+    report.memory_over_time = summarize_memory(*trace, summary.memory);
   }
   return report;
 }

@@ -14,7 +14,10 @@ namespace stepcast {
 std::string unsupported_reason(const Job& job) {
   const ParallelPlan& plan = job.plan;
   if (family_of(job.model) == nullptr) return "a model family without a builder";
-  if (job.reference && job.reference->notes.rfind("LORA RUN", 0) == 0) return "LoRA fine-tuning";
+  if (plan.context_parallel > 1 && (!job.model.causal || job.model.encoder_layers > 0)) {
+    return "context parallelism with an encoder";
+  }
+  if (plan.context_parallel > 1 && job.model.ssm) return "context parallelism with state-space layers";
   if (plan.shard_group) return "hybrid sharding (HSDP)";
   if (plan.context_parallel > 1 && !plan.flash_attention.value_or(true)) {
     return "context parallelism with unfused attention";
@@ -22,7 +25,6 @@ std::string unsupported_reason(const Job& job) {
   if (!recompute_policy(plan.recompute)) return fmt::format("recompute policy '{}'", plan.recompute);
   const Schedule* const schedule = find_schedule(plan.schedule);
   if (schedule == nullptr) return fmt::format("pipeline schedule '{}'", plan.schedule);
-  if (schedule->asynchronous && plan.zero >= 2) return fmt::format("ZeRO-{} under {}", plan.zero, plan.schedule);
   if (plan.optimizer != "adam") return fmt::format("optimizer '{}'", plan.optimizer);
   return "";
 }
@@ -76,10 +78,17 @@ std::string infeasible_reason(const Job& job) {
   if (plan.sequence_parallel && plan.sequence_length % t != 0) {
     return not_divisible("sequence_length", plan.sequence_length, "tensor_parallel", t);
   }
+  if (model.ssm && model.ssm->heads % t != 0) {
+    return not_divisible("the state-space heads", model.ssm->heads, "tensor_parallel", t);
+  }
+  if (model.ssm && model.ssm->groups % t != 0) {
+    return not_divisible("the state-space groups", model.ssm->groups, "tensor_parallel", t);
+  }
+  if (plan.frozen_layers > model.layers) {
+    return fmt::format("frozen_layers {} of a model with {} layers", plan.frozen_layers, model.layers);
+  }
   if (const std::string reason = experts_infeasible(model, plan); !reason.empty()) return reason;
-  const Schedule* const order = find_schedule(plan.schedule);
-  const std::int64_t virtual_stages = path_length(order != nullptr ? order->placement : ChunkPlacement::loop,
-                                                  plan.pipeline_parallel, plan.virtual_stages);
+  const std::int64_t virtual_stages = path_length(chunk_placement(plan), plan.pipeline_parallel, plan.virtual_stages);
   // Where embedding and loss take a layer's slot each, a chunk may hold nothing else.
   const bool slots = (model.layers + 2) % virtual_stages == 0;
   if (virtual_stages > model.layers + (slots ? 2 : 0)) {
@@ -209,6 +218,9 @@ Sharding sharding_of(const Job& job) {
   sharding.sequences = static_cast<double>(plan.microbatch);
   sharding.sequence_length = static_cast<double>(plan.sequence_length);
   sharding.tokens = sharding.sequences * sharding.sequence_length / plan.context_parallel;
+  sharding.document = plan.attention_length.value_or(0);
+  sharding.encoded_length = sharding.sequence_length;
+  sharding.decoder_length = static_cast<double>(plan.decoder_length.value_or(plan.sequence_length));
   sharding.tensor = plan.tensor_parallel;
   sharding.context = plan.context_parallel;
   sharding.sequence_parallel = plan.sequence_parallel && plan.tensor_parallel > 1;

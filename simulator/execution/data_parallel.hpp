@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "simulator/execution/lower.hpp"
@@ -18,17 +19,38 @@ struct PassBlock {
   const LocalBlock& block;
 };
 
+/// The passes at the two ends of each chunk's step.
+class PassEnds {
+ public:
+  PassEnds(const std::vector<PassStep>& steps, std::size_t chunks) : first_(chunks), last_(chunks) {
+    for (const PassStep& step : steps) {
+      const auto chunk = static_cast<std::size_t>(step.chunk);
+      if (!first_[chunk]) first_[chunk] = step;
+      if (makes_weight_gradients(step.kind)) last_[chunk] = step;
+    }
+  }
+
+  /// The first forward pass of its chunk.
+  bool first(const PassStep& step) const { return step == first_[static_cast<std::size_t>(step.chunk)]; }
+  /// The last pass that makes weight gradients of its chunk.
+  bool last(const PassStep& step) const { return step == last_[static_cast<std::size_t>(step.chunk)]; }
+
+ private:
+  std::vector<std::optional<PassStep>> first_, last_;
+};
+
 /// What a scheme sees of the stage that it works on.
 struct StageContext {
   const LoweringInput& in;
   int stage = 0;
   const std::vector<ChunkContents>& chunks;
-  const std::vector<PassStep>& steps;
+  const std::vector<PassStep>& steps;  ///< passes are handed to a scheme as elements of this
   ProgramBuilder& builder;
   const StepWork& work;
+  PassEnds ends{steps, chunks.size()};
 
   double data_ranks() const { return static_cast<double>(in.plan.data_parallel) * in.plan.context_parallel; }
-  bool last_microbatch(const PassStep& step) const { return step.microbatch == in.plan.microbatches() - 1; }
+  std::size_t index(const PassStep& step) const { return static_cast<std::size_t>(&step - steps.data()); }
 };
 
 /// One scheme: replicas with an all_reduce, a sharded optimizer, fully sharded parameters.
@@ -36,7 +58,7 @@ class DataParallelism {
  public:
   virtual ~DataParallelism() = default;
   virtual void begin_step() = 0;
-  /// Whether a pass is walked block by block; else it is one instruction.
+  /// Whether a pass is walked block by block; else it is one instruction, and blocks are not told of.
   virtual bool by_block(const PassStep& step) const = 0;
   virtual void before_pass(const PassStep& step) = 0;
   virtual void before_block(const PassBlock& at) = 0;

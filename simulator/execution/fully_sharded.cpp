@@ -18,62 +18,80 @@ namespace {
 class FullySharded : public DataParallelism {
  public:
   explicit FullySharded(const StageContext& stage) : stage_(stage), in_(stage.in) {
-    plan_units();
-    gathered_.assign(units_.size(), -1);
+    if (shards()) plan_units();
   }
 
   void begin_step() override {}
-  bool by_block(const PassStep&) const override {
-    return in_.plan.dense_copies() > 1 || (in_.plan.expert_copies() > 1 && in_.model.count(stage_.stage).expert > 0);
+  bool by_block(const PassStep& step) const override { return !units_.empty() && of(step).walked; }
+
+  void before_pass(const PassStep& step) override {
+    if (units_.empty()) return;
+    at_ = of(step).first_unit;
+    if (!of(step).walked) gather_first_of_next(step);
   }
-  void before_pass(const PassStep&) override {}
 
   void before_block(const PassBlock& at) override {
-    if (at_ == 0) launch_gather(0);
-    if (at_ + 1 < units_.size()) launch_gather(at_ + 1);  // one ahead: beside this unit's kernels
-    if (gathered_[at_] < 0) return;
-    stage_.builder.wait_next(gathered_[at_]);
+    gather(at_);
+    // One ahead: beside this unit's kernels.
+    at_ + 1 < of(at.step).first_unit + of(at.step).units ? gather(at_ + 1) : gather_first_of_next(at.step);
+    if (units_[at_].gathered < 0) return;
+    stage_.builder.wait_next(units_[at_].gathered);
     copy("copy_out", 2 * in_.parameter_bytes * at.block.parameters);  // read the buffer, write the parameters
   }
 
   void after_block(const PassBlock& at) override {
     ++at_;
-    if (at.step.kind == PassKind::forward || !scatters(at.step)) return;
-    copy("copy_in", (in_.parameter_bytes + in_.gradient_bytes) * at.block.parameters);  // widened to the reduced type
-    const ParameterCount gradient = at.block.count() * in_.gradient_bytes;
+    if (!scatters(at.step)) return;
+    const ParameterCount trained = at.block.trained;
+    copy("copy_in", (in_.parameter_bytes + in_.gradient_bytes) * trained.total());  // widened to the reduced type
+    const ParameterCount gradient = trained * in_.gradient_bytes;
     launch(CollectiveKind::reduce_scatter, gradient, "gradient_scatter");
     if (downloads_gradients()) {
       const Bytes owned(gradient.dense / static_cast<double>(in_.plan.dense_copies()) +
                         gradient.expert / static_cast<double>(in_.plan.expert_copies()));
-      stage_.builder.local(Stream::data, Bucket::dp_comm, "gradient_download", host_copy_time(owned, in_.cluster.node),
-                           {});
+      stage_.builder.local(Stream::host_download, Bucket::dp_comm, "gradient_download",
+                           host_copy_time(owned * in_.plan.on_cpu(), in_.cluster.node),
+                           {stage_.builder.last(Stream::data)});
     }
   }
 
   void after_pass(const PassStep&) override {}
   std::int32_t finish_gradients() override { return stage_.builder.last(Stream::data); }
-  bool downloads_gradients() const override { return in_.plan.optimizer_on_cpu() && in_.plan.dense_copies() > 1; }
+  bool downloads_gradients() const override { return in_.plan.optimizer_on_cpu() && shards(); }
   std::int32_t after_optimizer() override { return -1; }
 
  private:
+  /// One block of one pass.
   struct Unit {
-    std::size_t block;  ///< which unit of the stage
     ParameterCount count;
-    bool gather;  ///< its parameters are not there yet
+    bool needs_gather = false;   ///< its parameters are not there yet
+    std::int32_t gathered = -1;  ///< the instruction
+  };
+  struct Pass {
+    std::size_t first_unit = 0, units = 0;
+    bool walked = false;  ///< some of its units gather or scatter
   };
 
+  const Pass& of(const PassStep& step) const { return passes_[stage_.index(step)]; }
+
+  bool shards() const {
+    return in_.plan.dense_copies() > 1 || in_.plan.parameters_on_cpu() ||
+           (in_.plan.expert_copies() > 1 && in_.model.count(stage_.stage).expert > 0);
+  }
   /// With several pipeline stages parameters stay gathered for the step and gradients are scattered once.
   bool pipelined() const { return in_.plan.pipeline_parallel > 1; }
   bool reshards() const { return in_.plan.zero >= 3 && in_.plan.reshard_after_forward.value_or(!pipelined()); }
-  bool scatters(const PassStep& step) const { return !pipelined() || stage_.last_microbatch(step); }
+  bool scatters(const PassStep& step) const {
+    return makes_weight_gradients(step.kind) && (!pipelined() || stage_.ends.last(step));
+  }
 
   /// The units of the whole step in the order in which they run.
   void plan_units() {
-    std::vector<std::size_t> first_unit;
+    std::vector<std::size_t> first_block;
     std::vector<std::vector<ParameterCount>> blocks;
     std::size_t next = 0;
     for (const ChunkContents& chunk : stage_.chunks) {
-      first_unit.push_back(next);
+      first_block.push_back(next);
       blocks.emplace_back();
       for_each_block(in_.model, chunk, [&](const LocalBlock& block, int count) {
         blocks.back().insert(blocks.back().end(), static_cast<std::size_t>(count), block.count());
@@ -85,30 +103,55 @@ class FullySharded : public DataParallelism {
     for (const PassStep& step : stage_.steps) {
       const auto chunk = static_cast<std::size_t>(step.chunk);
       const std::size_t count = blocks[chunk].size();
+      Pass pass{units_.size(), count, scatters(step)};
       for (std::size_t i = 0; i < count; ++i) {
         const std::size_t place = step.kind == PassKind::forward ? i : count - 1 - i;
-        const std::size_t block = first_unit[chunk] + place;
-        const bool there = reshards() ? previous == block : present[block];
-        units_.push_back({block, blocks[chunk][place], !there});
+        Unit& unit = units_.emplace_back(Unit{blocks[chunk][place]});
+        if (step.kind == PassKind::backward_weight) continue;  // multiplies activations and gradients alone
+        const std::size_t block = first_block[chunk] + place;
+        unit.needs_gather = !(reshards() ? previous == block : present[block]);
+        pass.walked = pass.walked || unit.needs_gather;
         present[block] = true;
         previous = block;
       }
+      passes_.push_back(pass);
     }
   }
 
-  void launch_gather(std::size_t unit) {
-    if (!units_[unit].gather) return;
-    gathered_[unit] = launch(CollectiveKind::all_gather, units_[unit].count * in_.parameter_bytes, "parameter_gather");
+  void gather(std::size_t index) {
+    Unit& unit = units_[index];
+    if (!unit.needs_gather || unit.gathered >= 0) return;
+    const std::int32_t there = upload(unit.count * in_.parameter_bytes);
+    const std::int32_t whole =
+        launch(CollectiveKind::all_gather, unit.count * in_.parameter_bytes, "parameter_gather", there);
+    unit.gathered = whole >= 0 ? whole : there;  // one rank has nothing to gather
+  }
+  void gather_first_of_next(const PassStep& step) {
+    const std::size_t next = stage_.index(step) + 1;
+    if (next < passes_.size() && passes_[next].walked && passes_[next].units > 0) gather(passes_[next].first_unit);
+  }
+
+  /// Offloaded shards come up before they are gathered: every rank its own (ZeRO-Infinity, arXiv 2104.07857, section
+  /// 6.1), on a stream beside. @return the copy, or -1
+  std::int32_t upload(ParameterCount bytes) {
+    if (!in_.plan.parameters_on_cpu()) return -1;
+    const Bytes share(bytes.dense / static_cast<double>(in_.plan.dense_copies()) +
+                      bytes.expert / static_cast<double>(in_.plan.expert_copies()));
+    const int of_node = static_cast<int>(std::min<std::int64_t>(in_.cluster.gpus, in_.cluster.gpus_per_node));
+    return stage_.builder.local(Stream::host_upload, Bucket::dp_comm, "parameter_upload",
+                                parameter_upload_time(share, in_.plan, in_.cluster.node, of_node),
+                                {stage_.builder.last(Stream::compute)});
   }
 
   /// A block's dense parameters and its experts are units of their own groups. @return the last, or -1
-  std::int32_t launch(CollectiveKind kind, ParameterCount bytes, std::string_view name) {
+  std::int32_t launch(CollectiveKind kind, ParameterCount bytes, std::string_view name, std::int32_t after = -1) {
     const std::int32_t computed = stage_.builder.last(Stream::compute);
     std::int32_t last = -1;
     for (const auto& [group, size, copies] : {std::tuple(GroupKind::data, bytes.dense, in_.plan.dense_copies()),
                                               {GroupKind::expert_data, bytes.expert, in_.plan.expert_copies()}}) {
       if (size <= 0 || copies <= 1) continue;
-      last = stage_.builder.collective(Stream::data, Bucket::dp_comm, {kind, group, Bytes(size)}, name, {computed});
+      last =
+          stage_.builder.collective(Stream::data, Bucket::dp_comm, {kind, group, Bytes(size)}, name, {computed, after});
     }
     return last;
   }
@@ -119,8 +162,8 @@ class FullySharded : public DataParallelism {
 
   const StageContext stage_;
   const LoweringInput& in_;
-  std::vector<Unit> units_;
-  std::vector<std::int32_t> gathered_;  ///< per unit of the step: its all_gather, -1 where none is needed
+  std::vector<Unit> units_;   ///< of the whole step
+  std::vector<Pass> passes_;  ///< as the stage's steps
   std::size_t at_ = 0;
 };
 

@@ -7,6 +7,7 @@
 #include "simulator/execution/options.hpp"
 #include "simulator/execution/programs.hpp"
 #include "simulator/profiles/framework.hpp"
+#include "simulator/workload/pipeline_order.hpp"
 #include "simulator/workload/plan.hpp"
 #include "simulator/workload/sharded_model.hpp"
 
@@ -19,6 +20,7 @@ struct LoweringInput {
   const Framework& framework;
   const Cluster& cluster;
   const CostModel& costs;
+  const PipelineOrder& order;
   Bytes boundary;              ///< activation that one GPU sends to the next stage
   Bytes boundary_gather;       ///< tensor that tensor-parallel ranks then all_gather (0: none)
   double gradient_bytes = 4;   ///< per parameter, as reduced

@@ -29,12 +29,11 @@ class Replicated : public DataParallelism {
 
   bool by_block(const PassStep& step) const override {
     if (!buckets()) return false;
-    if (step.kind == PassKind::forward) return step.microbatch == 0 && overlaps_gather();
-    return stage_.last_microbatch(step) && overlaps_reduction();
+    return (overlaps_gather() && stage_.ends.first(step)) || (overlaps_reduction() && stage_.ends.last(step));
   }
 
   void before_pass(const PassStep& step) override {
-    if (step.kind == PassKind::forward && step.microbatch == 0 && overlaps_gather() && !buckets()) {
+    if (overlaps_gather() && !buckets() && stage_.ends.first(step)) {
       stage_.builder.wait_next(gathered_[static_cast<std::size_t>(step.chunk)]);
     }
   }
@@ -45,12 +44,12 @@ class Replicated : public DataParallelism {
 
   void after_block(const PassBlock& at) override {
     if (at.step.kind == PassKind::forward) return;
-    pending_ += at.block.count();
+    pending_ += at.block.trained;
     if (pending_.total() >= bucket_parameters(stage_.data_ranks())) reduce(std::exchange(pending_, {}), true);
   }
 
   void after_pass(const PassStep& step) override {
-    if (step.kind == PassKind::forward) return;
+    if (!makes_weight_gradients(step.kind)) return;
     if (pending_.total() > 0) reduce(std::exchange(pending_, {}), true);
     const std::int64_t k = backward_++;
     if (!overlaps_reduction() || buckets()) return;
@@ -82,10 +81,11 @@ class Replicated : public DataParallelism {
   /// Bucketing is for the first stage's only chunk; other stages and chunks reduce in one piece.
   bool buckets() const { return stage_.chunks.size() == 1 && stage_.stage == 0; }
 
-  ParameterCount parameters() const { return in_.model.count(stage_.stage); }
+  /// What is not trained has no gradient to reduce, and never changes.
+  ParameterCount parameters() const { return in_.model.trained(stage_.stage); }
   ParameterCount chunk_parameters(const ChunkContents& chunk) const {
     ParameterCount sum;
-    for_each_block(in_.model, chunk, [&](const LocalBlock& block, int count) { sum += block.count() * count; });
+    for_each_block(in_.model, chunk, [&](const LocalBlock& block, int count) { sum += block.trained * count; });
     return sum;
   }
 
@@ -117,8 +117,8 @@ class Replicated : public DataParallelism {
     reduce_after_.assign(stage_.chunks.size(), -1);
     const int lag = stage_.chunks.size() > 1 ? stage_.stage : 0;
     for (const PassStep& step : stage_.steps) {
-      if (step.kind != PassKind::backward && step.kind != PassKind::backward_weight) continue;
-      if (stage_.last_microbatch(step)) reduce_after_[static_cast<std::size_t>(step.chunk)] = backwards_ + lag;
+      if (!makes_weight_gradients(step.kind)) continue;
+      if (stage_.ends.last(step)) reduce_after_[static_cast<std::size_t>(step.chunk)] = backwards_ + lag;
       ++backwards_;
     }
   }

@@ -2,13 +2,18 @@
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
 #include <numeric>
+#include <sstream>
 
 #include <fmt/format.h>
 
+#include "models/families.hpp"
+#include "simulator/base/files.hpp"
 #include "simulator/cluster/placement.hpp"
 #include "simulator/input/scenario_keys.hpp"
 #include "simulator/parallelism/expert_load.hpp"
+#include "simulator/schedules/custom.hpp"
 
 namespace stepcast {
 namespace {
@@ -111,12 +116,44 @@ void read_batch(YamlMap& map, ParallelPlan& plan, Defaults& defaults) {
 
 // --- pipeline ----------------------------------------------------------------------------------------------------
 
+std::vector<std::string> lines_of(const std::string& text) {
+  std::vector<std::string> lines;
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);) {
+    if (line.find_first_not_of(", \t\r") != std::string::npos) lines.push_back(line);
+  }
+  return lines;
+}
+
 std::string usual_schedule(const ParallelPlan& plan) {
   if (plan.pipeline_parallel == 1) return "none";
   return plan.virtual_stages == 1 ? "1f1b" : "interleaved-1f1b";
 }
 
+/// {custom: FILE | [row of each rank]}
+void read_own_order(const YamlValue& value, ParallelPlan& plan) {
+  YamlMap map(value, scenario_vocabulary("plan.schedule"));
+  const YamlValue order = map.require("custom");
+  map.finish();
+  std::vector<std::string> rows;
+  if (order.is_list()) {
+    for (const YamlValue& row : order.list()) rows.push_back(row.text());
+  } else {
+    rows = lines_of(read_file((std::filesystem::path(order.node().source->folder) / order.text()).string()));
+  }
+  try {
+    plan.own_order = parse_order(rows, pipeline_shape(plan));
+  } catch (const UserError& error) {
+    throw order.error(order.path() + ": " + error.what());
+  }
+}
+
 void read_schedule(YamlMap& map, ParallelPlan& plan, Defaults& defaults) {
+  if (const auto value = map.find("schedule"); value && value->is_map()) {
+    read_own_order(*value, plan);
+    plan.schedule = "custom";
+    return;
+  }
   plan.schedule = defaults.choice(map, "schedule", usual_schedule(plan));
   const bool none = plan.schedule == "none";
   if (plan.pipeline_parallel > 1 && none) {
@@ -228,6 +265,42 @@ void read_expert_load(YamlMap& map, ParallelPlan& plan, const Architecture& mode
   }
 }
 
+// --- what is trained, and on what --------------------------------------------------------------------------------
+
+/// Sum of squared lengths over sum of lengths: of a list, or of lengths with this mean and deviation.
+double read_packed(const YamlValue& value, std::int64_t sequence_length) {
+  const double s = static_cast<double>(sequence_length);
+  if (value.is_list()) {
+    double sum = 0, squares = 0;
+    for (const YamlValue& item : value.list()) {
+      const double length = item.number({1, s});
+      sum += length;
+      squares += length * length;
+    }
+    if (sum > s || sum == 0) {
+      throw value.error(
+          fmt::format("{} adds up to {} tokens, the sequence has {}", value.path(), sum, sequence_length));
+    }
+    return squares / sum;
+  }
+  YamlMap map(value, scenario_vocabulary(value.path()));
+  const double mean = map.require("mean").number({1, s});
+  const auto deviation = map.find("deviation");
+  const double spread = deviation ? deviation->number({0, s}) : 0;
+  map.finish();
+  return std::min(s, mean + spread * spread / mean);
+}
+
+void read_training(YamlMap& map, ParallelPlan& plan, const Architecture& model) {
+  if (const auto lora = map.find("lora")) plan.lora = read_lora(*lora);
+  if (const auto frozen = map.find("frozen_layers")) plan.frozen_layers = frozen->integer({0, model.layers});
+  if (const auto packed = map.find("packed")) plan.attention_length = read_packed(*packed, plan.sequence_length);
+  if (const auto length = map.find("decoder_length")) {
+    if (model.encoder_layers == 0) throw length->error(length->path() + " without an encoder in the model");
+    plan.decoder_length = length->integer(sequence_range);
+  }
+}
+
 void read_sharding(YamlMap& map, ParallelPlan& plan, Defaults& defaults) {
   plan.zero = static_cast<int>(defaults.integer(map, "zero", {0, 3}, 0));
   plan.shard_group = find_degree(map, "shard_group");
@@ -269,6 +342,24 @@ void read_offload(YamlMap& map, ParallelPlan& plan, std::int64_t layers, Default
 
 }  // namespace
 
+LowRankAdaptation read_lora(const YamlValue& value) {
+  YamlMap map(value, scenario_vocabulary(value.path()));
+  std::vector<std::string> known;
+  for (const AdapterTarget& target : adapter_targets()) known.emplace_back(target.name);
+  LowRankAdaptation lora;
+  lora.rank = map.require("rank").integer({1, 100'000});
+  if (const auto alpha = map.find("alpha")) alpha->number({0, 1e9});
+  if (const auto targets = map.find("targets")) {
+    for (const YamlValue& target : targets->list()) lora.targets.push_back(target.choice("linear", known));
+    if (lora.targets.empty()) throw targets->must_be("a list of linears: stepcast list adapters");
+  } else {
+    lora.targets = {"linear_qkv", "linear_proj", "linear_fc1", "linear_fc2"};  // Megatron-Bridge peft/lora.py
+  }
+  if (const auto dropout = map.find("dropout")) lora.dropout = dropout->number({0, 1});
+  map.finish();
+  return lora;
+}
+
 ParallelPlan read_plan(const YamlValue& value, const Architecture& model, std::int64_t gpus, Defaults& defaults) {
   YamlMap map(value, scenario_vocabulary("plan"));
   ParallelPlan plan;
@@ -280,6 +371,7 @@ ParallelPlan read_plan(const YamlValue& value, const Architecture& model, std::i
   read_layer_split(map, plan, model.layers);
   read_sharding(map, plan, defaults);
   read_numerics(map, plan, defaults);
+  read_training(map, plan, model);
   read_offload(map, plan, model.layers, defaults);
   check_experts(map, plan, model);
   read_expert_load(map, plan, model);

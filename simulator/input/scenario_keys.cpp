@@ -7,6 +7,7 @@
 #include "simulator/base/error.hpp"
 #include "simulator/input/input.hpp"
 #include "simulator/parallelism/dispatchers.hpp"
+#include "simulator/schedules/schedule.hpp"
 
 namespace stepcast {
 namespace {
@@ -19,9 +20,10 @@ const std::string framework_default = "the framework's";
 
 const std::vector<std::string> reduce_dtypes{"fp32", "bf16", "fp16"};
 
-std::vector<std::string> dispatcher_names() {
+template <class Table>
+std::vector<std::string> names_of(const Table& table) {
   std::vector<std::string> names;
-  for (const Dispatcher& dispatcher : list_dispatchers()) names.emplace_back(dispatcher.name);
+  for (const auto& row : table) names.emplace_back(row.name);
   return names;
 }
 
@@ -62,26 +64,49 @@ const std::vector<ScenarioKey>& scenario_keys() {
       {"model", "published_parameters", "number", none, "of a preset, for the tests"},
       {"model", "published_active_parameters", "number", none, "of a preset with experts: what one token passes"},
       {"model", "published_parameters_tolerance", "fraction", "0.01", "of a preset: how far our count may lie from it"},
-      {"model", "hf", "path", none, "a Hugging Face config.json: not supported yet"},
-      {"model", "layers", whole, required, ""},
+      {"model", "hf", "path", none, "a Hugging Face config.json, whose keys those beside it override: list hf"},
+      {"model", "layers", whole, "required; the pattern's", ""},
       {"model", "hidden", whole, required, "width of the residual stream"},
-      {"model", "heads", whole, required, "attention heads"},
+      {"model", "heads", whole, "required where a layer has attention", "attention heads"},
       {"model", "kv_heads", whole, "heads", "fewer than heads: grouped-query attention"},
       {"model", "head_dim", whole, "hidden / heads", ""},
       {"model", "ffn", whole, "none: every layer is routed", "width of the MLP; of one gate when gated"},
-      {"model", "vocab", whole, required, "before a framework's padding"},
+      {"model", "vocab", whole, "required without classes", "before a framework's padding"},
       {"model", "max_positions", whole, "sequence_length", "rows of a learned position table"},
-      {"model", "norm", "", "layernorm", "", {"layernorm", "rmsnorm"}},
+      {"model",
+       "norm",
+       "",
+       "layernorm",
+       "",
+       {"layernorm", "rmsnorm", "layernorm-without-shift", "layernorm-without-weights"}},
+      {"model", "norm_place", "", "before", "of the norms, seen from attention and MLP", {"before", "after", "both"}},
+      {"model",
+       "qk_norm",
+       "",
+       none,
+       "of queries and keys: each head, or all of their width",
+       {"none", "head", "width"}},
       {"model", "activation", "", "gelu; swiglu with rmsnorm", "", {"gelu", "relu", "swiglu", "geglu", "squared_relu"}},
-      {"model", "position", "", "learned; rope with rmsnorm", "", {"learned", "rope", "alibi", "none"}},
+      {"model", "position", "", "learned; rope with rmsnorm", "", {"learned", "rope", "alibi", "relative", "none"}},
       {"model", "bias", flag, "true; false with rmsnorm", "linear layers have biases"},
       {"model", "qkv_bias", flag, "false", "query, key and value alone have biases"},
       {"model", "tied_embeddings", flag, "true; false with rmsnorm", "the head shares the input embedding"},
       {"model", "parallel_block", flag, "false", "attention and MLP side by side"},
+      {"model", "shared_norm", flag, "false", "of a parallel block: one norm for both"},
       {"model", "embedding_norm", flag, "false", "a norm right after the embedding"},
       {"model", "dropout", "0 to 1", framework_default, ""},
       {"model", "attention_window", whole, none, "sliding window in tokens"},
       {"model", "window_every", whole, "1", "the window is in every n-th layer, the others see all tokens"},
+      {"model", "full_every", whole, "0", "of windowed layers every n-th sees all tokens (Gemma-3: 6)"},
+      {"model", "causal", flag, "true", "false: every token sees every other (BERT, ViT)"},
+      {"model", "encoder_layers", whole, "0", "of the layers, the first ones: what the others attend to (T5)"},
+      {"model", "head", "", "language", "", {"language", "masked-language", "classes"}},
+      {"model", "head_bias", flag, "false", "the last linear has a bias"},
+      {"model", "classes", whole, "0", "of a head that classifies a sequence"},
+      {"model", "token_types", whole, "0", "rows of a table that tells sentences apart (BERT: 2)"},
+      {"model", "patch_inputs", whole, "0", "values of an image patch: patches are embedded, not tokens (ViT: 768)"},
+      {"model", "pattern", "letters", none, "one a layer: M state space, * attention, - MLP, E experts"},
+      {"model", "ssm", "map", none, "state-space layers (Mamba-2)"},
       {"model", "mtp_layers", whole, "0", "modules that predict further tokens (DeepSeek-V3: 1)"},
       {"model", "moe", "map", none, "mixture of experts"},
       {"model", "mla", "map", none, "latent attention"},
@@ -91,6 +116,7 @@ const std::vector<ScenarioKey>& scenario_keys() {
       {"model.moe", "expert_ffn", whole, required, "width of one expert, of one gate when gated"},
       {"model.moe", "shared_experts", whole, "0", "experts that every token visits"},
       {"model.moe", "shared_ffn", whole, "shared_experts x expert_ffn", "their width in all"},
+      {"model.moe", "shared_gate", flag, "false", "the shared experts' output is weighted (Qwen-2 MoE)"},
       {"model.moe", "moe_layers", whole, "layers", "every n-th where it divides; else the dense ones come first"},
       {"model.moe", "groups", whole, "1", "of experts, usually one a node (DeepSeek-V3: 8)"},
       {"model.moe", "groups_per_token", whole, "groups", "that the experts of a token belong to at most"},
@@ -101,6 +127,13 @@ const std::vector<ScenarioKey>& scenario_keys() {
       {"model.mla", "qk_nope_head_dim", whole, required, ""},
       {"model.mla", "qk_rope_head_dim", whole, required, ""},
       {"model.mla", "v_head_dim", whole, required, ""},
+
+      {"model.ssm", "heads", whole, required, ""},
+      {"model.ssm", "head_dim", whole, "64", "channels of a head"},
+      {"model.ssm", "state", whole, "128", "states of a channel"},
+      {"model.ssm", "groups", whole, "1", "of heads that share B and C"},
+      {"model.ssm", "convolution", whole, "4", "tokens that the convolution sees"},
+      {"model.ssm", "chunk", whole, "256", "tokens that are multiplied at once"},
 
       {"cluster", "extends", "preset | path", none, "a cluster that has the keys which are not given here"},
       {"cluster", "description", "text", none, "of a preset, for `stepcast list`"},
@@ -122,12 +155,9 @@ const std::vector<ScenarioKey>& scenario_keys() {
        "even if it divides; else embedding-and-loss-as-layers; else nearest to even",
        "layers of each chunk",
        {"even", "embedding-and-loss-as-layers"}},
-      {"plan",
-       "schedule",
-       "",
-       "none; 1f1b with stages; interleaved-1f1b with virtual stages",
-       "order of passes in the pipeline",
-       {"none", "gpipe", "1f1b", "interleaved-1f1b", "zb-h1", "zb-1p", "zb-2p", "zb-v", "dualpipe"}},
+      {"plan", "schedule", "{custom: FILE}", "none; 1f1b with stages; interleaved-1f1b with virtual stages",
+       "order of passes in the pipeline", names_of(list_schedules())},
+      {"plan.schedule", "custom", "path | list of rows", required, "your own order, a row a rank: 0F0 0F1 0B0 0B1"},
       {"plan", "data_parallel", whole, "what the other degrees leave of the GPUs", "replicas"},
       {"plan", "context_parallel", whole, "1", ""},
       {"plan", "placement", "megatron | torchtitan | tp-cp-ep-dp-pp in any order", "megatron",
@@ -138,6 +168,11 @@ const std::vector<ScenarioKey>& scenario_keys() {
       {"plan", "microbatch", whole, "1", "sequences per microbatch and replica"},
       {"plan", "global_batch", whole, required, "sequences per step"},
       {"plan", "sequence_length", whole, required, "tokens"},
+      {"plan", "packed", "list of lengths | map", none,
+       "documents in one sequence, which do not see each other; a map gives their mean length, and deviation"},
+      {"plan", "decoder_length", whole, "sequence_length", "tokens that an encoder-decoder's decoder works on"},
+      {"plan", "lora", "map", none, "low-rank adapters are trained in place of the weights"},
+      {"plan", "frozen_layers", whole, "0", "the embedding and the first n layers are not trained"},
       {"plan", "zero", "0 to 3", "0", "1 optimizer sharded, 2 and gradients, 3 and parameters (FSDP)"},
       {"plan", "shard_group", whole, "all replicas", "GPUs per shard group when sharding is hybrid"},
       {"plan", "reshard_after_forward", flag, framework_default, "FSDP: gather parameters again for the backward"},
@@ -177,6 +212,14 @@ const std::vector<ScenarioKey>& scenario_keys() {
        {"cpu", "nvme"}},
       {"plan", "offload_activations", whole, "0", "layers of a rank whose activations wait on the CPU"},
 
+      {"plan.lora", "rank", whole, required, ""},
+      {"plan.lora", "alpha", "number", none, "scale of what an adapter adds: costs nothing"},
+      {"plan.lora", "targets", "list of linears", "linear_qkv, linear_proj, linear_fc1, linear_fc2",
+       "that have an adapter: list adapters"},
+      {"plan.lora", "dropout", "0 to 1", "0", "of what an adapter multiplies"},
+      {"plan.packed", "mean", "tokens", required, "of the documents' lengths"},
+      {"plan.packed", "deviation", "tokens", "0", "their standard deviation"},
+
       {"framework", "name", "preset | path", "megatron-core", ""},
       {"framework", "version", "text", none, "for the report"},
       {"framework", "flash_attention", flag, framework_default, ""},
@@ -193,7 +236,7 @@ const std::vector<ScenarioKey>& scenario_keys() {
       {"framework", "overlap_p2p", flag, framework_default, "pipeline transfers under compute"},
       {"framework", "overlap_ep", flag, framework_default, "expert all-to-all under compute"},
       {"framework", "cuda_graphs", flag, framework_default, ""},
-      {"framework", "dispatcher", "", framework_default, "of tokens to experts", dispatcher_names()},
+      {"framework", "dispatcher", "", framework_default, "of tokens to experts", names_of(list_dispatchers())},
 
       {"faults", "gpu", whole, none, "which one, of the whole job, from 0"},
       {"faults", "node", whole, none, "which one, from 0; its GPUs, or with `nic` that one of its NICs"},

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <tuple>
 
 #include "simulator/workload/gradients.hpp"
 
@@ -70,7 +71,10 @@ class StageMoments {
         framework_(framework),
         in_flight_(static_cast<double>(in_flight)) {
     for (const ChunkContents& chunk : chunks_) {
-      for_each_block(model, chunk, [&](const LocalBlock& block, int count) { all_ += block.parameters * count; });
+      for_each_block(model, chunk, [&](const LocalBlock& block, int count) {
+        all_ += block.parameters * count;
+        trained_ += block.trained.total() * count;
+      });
     }
   }
 
@@ -84,8 +88,9 @@ class StageMoments {
     return (layers + embedding) / static_cast<double>(chunks_.size()) * in_flight_;
   }
 
-  Candidate fullest(Bytes step) const {
-    Candidate most{step, Bytes{}, {"optimizer", "optimizer"}};
+  /// The fullest moment of the passes.
+  Candidate fullest() const {
+    Candidate most;
     const auto consider = [&](const Candidate& candidate) {
       if (candidate.activations + candidate.gathered > most.activations + most.gathered) most = candidate;
     };
@@ -111,9 +116,15 @@ class StageMoments {
   }
 
  private:
+  /// Of those whose activations go to the CPU two are there at a time: one in use, one on its way.
   Bytes layers_of(const ChunkContents& chunk) const {
     Bytes sum;
-    for (const auto& [kind, count] : chunk.layers) sum += model_.kinds[static_cast<std::size_t>(kind)].saved * count;
+    int away = plan_.offload_activations;
+    for (const auto& [kind, count] : chunk.layers) {
+      const int offloaded = std::min(count, std::max(0, away));
+      away -= count;
+      sum += model_.kinds[static_cast<std::size_t>(kind)].saved * (count - offloaded + std::min(offloaded, 2));
+    }
     return sum;
   }
   const LocalBlock* last_layer(const ChunkContents& chunk) const {
@@ -142,8 +153,9 @@ class StageMoments {
     }
     const double ahead = next != nullptr ? next->parameters : 0;
     double bytes = stay ? element * all_ : element * (own + ahead);
-    if (before != nullptr) bytes += element * own + reduced * (own + before->parameters);
-    if (plan_.pipeline_parallel > 1) bytes += reduced * all_;
+    const double trained = block.trained.total();
+    if (before != nullptr) bytes += element * trained + reduced * (trained + before->trained.total());
+    if (plan_.pipeline_parallel > 1) bytes += reduced * trained_;
     return Bytes(bytes);
   }
 
@@ -152,7 +164,7 @@ class StageMoments {
   const ParallelPlan& plan_;
   const Framework& framework_;
   const double in_flight_;
-  double all_ = 0;  ///< parameters of the stage
+  double all_ = 0, trained_ = 0;  ///< parameters of the stage
 };
 
 /// Transformer Engine returns a tensor like the weight for each gradient that was summed in place, one a shape.
@@ -178,12 +190,14 @@ MemoryUse stage_memory(const ShardedModel& model, int stage, const ParallelPlan&
   const std::vector<ChunkContents>& chunks = model.stages[static_cast<std::size_t>(stage)];
   const bool sharded_master = shards_master(plan, framework);
   const double moment = moment_bytes(plan, framework);
-  const ParameterCount count = model.count(stage);
+  const ParameterCount count = model.count(stage), trained = model.trained(stage);
   MemoryUse use;
   Bytes step;
-  for (const auto& [parameters, copies] :
-       {std::pair(count.dense, plan.dense_copies()), {count.expert, plan.expert_copies()}}) {
+  for (const auto& [all, parameters, copies] : {std::tuple(count.dense, trained.dense, plan.dense_copies()),
+                                                {count.expert, trained.expert, plan.expert_copies()}}) {
     const auto shards = static_cast<double>(copies);
+    // What is not trained is there in the type that it is computed with, and nothing more.
+    use.parameters += Bytes((all - parameters) * computed_bytes(plan) / (plan.zero >= 3 ? shards : 1));
     const StateBytes states =
         sharded_master ? fully_sharded_state_bytes(shards, moment)
                        : adam_state_bytes(plan.precision, held_bytes(plan, framework), plan.zero, shards, moment);
@@ -200,9 +214,14 @@ MemoryUse stage_memory(const ShardedModel& model, int stage, const ParallelPlan&
     step = step * stays;
     if (plan.zero >= 2) use.gradients = use.gradients * stays;
   }
+  if (plan.parameters_on_cpu()) use.parameters = Bytes{};
   const StageMoments moments(model, stage, plan, framework, chunks_in_flight);
-  const Candidate most = moments.fullest(step);
+  const Candidate pass = moments.fullest();
   use.held = moments.held();
+  use.working = pass.activations - use.held;
+  // The step begins when the last activation is gone.
+  const bool at_step = step > pass.activations + pass.gathered;
+  const Candidate most = at_step ? Candidate{step, Bytes{}, {"optimizer", "optimizer"}} : pass;
   use.activations = most.activations;
   use.fullest = most.what;
 

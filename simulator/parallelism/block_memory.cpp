@@ -8,8 +8,6 @@
 
 namespace stepcast {
 
-namespace {
-
 /// What one operator keeps for its backward pass.
 struct Kept {
   double input = 0;  ///< what the operator before it wrote
@@ -29,16 +27,31 @@ struct SavedBytes {
   Kept operator()(
       const NormOp& norm) const {  // its input; eager RMSNorm a wide copy of it and the result before scaling
     const double copies = norm.kind == NormKind::rmsnorm ? *s.framework->norm_saved_bytes / 2 : 1;
-    return {e * T_sp * width_or(norm.width, h), e * T_sp * width_or(norm.width, h) * (copies - 1)};
+    const double bytes = e * norm_elements(norm, h, s);
+    return {bytes, (copies - 1) * bytes};
   }
   Kept operator()(const LinearOp& linear) const {
     const double input = quantised() ? 1 : e;
-    if (linear.split == TensorSplit::row) return {input * T * static_cast<double>(linear.in) / t};
-    return {linear.starts_region && linear.saves_input ? input * T_sp * static_cast<double>(linear.in) : 0};
+    const double in = static_cast<double>(linear.in);
+    if (linear.split == TensorSplit::row) return {input * rows_inside(linear.rows, s) * in / t};
+    return {linear.starts_region && linear.saves_input ? input * rows_stored(linear.rows, s) * in : 0};
+  }
+  /// Its input is gathered whole, and kept so (Megatron-Bridge peft/utils.py, return_layernorm_output_gathered).
+  Kept operator()(const AdapterOp& adapter) const {
+    const double rows = adapter.split == TensorSplit::whole ? T_sp : T;
+    const double in = static_cast<double>(adapter.in) / (adapter.split == TensorSplit::row ? t : 1);
+    const double latent = static_cast<double>(adapter.rank) * static_cast<double>(adapter.outs.size());
+    return {e * rows * in, e * rows * latent + (adapter.dropout > 0 ? rows * in : 0)};
+  }
+  Kept operator()(const ConvolutionOp&) const { return {}; }  // run again from what the scan keeps
+  Kept operator()(const StateSpaceOp& scan) const {
+    const StateSpace& ssm = scan.shape;
+    return {e * T * static_cast<double>(ssm.inner() + ssm.convolved() + ssm.heads) / t};
   }
   Kept operator()(const RotaryOp&) const { return {}; }  // rotated in place of q and k
   Kept operator()(const CoreAttentionOp& attention) {
-    const double qkv = e * T * (attention.query_width() + attention.key_value_width()) / t;
+    const double keys = attention.crosses ? s.encoded_tokens() : T;
+    const double qkv = e * (T * attention.query_width() + keys * attention.key_value_width()) / t;
     if (s.flash_attention) {
       // log-sum-exp, and the output where the projection that follows does not keep it as it is
       const double output = quantised() ? e * attention.output_width() : 0;
@@ -79,6 +92,8 @@ struct SavedBytes {
   }
 };
 
+namespace {
+
 /// Parameters of one rank, and those of them that every tensor-parallel rank holds whole.
 struct LocalParameters {
   double h, t;
@@ -88,9 +103,26 @@ struct LocalParameters {
 
   double whole(double count) { return replicated += count, count; }
   double operator()(const NormOp& norm) {
-    const double width = width_or(norm.width, h);
-    return whole(norm.kind == NormKind::layernorm ? 2 * width : width);
+    const double values = values_per_width(norm.kind) * width_or(norm.width, h);
+    return norm.vectors == 1 ? values / t : whole(values);  // heads share theirs
   }
+  double operator()(const AdapterOp& adapter) {
+    const double in = static_cast<double>(adapter.in), rank = static_cast<double>(adapter.rank);
+    double sum = 0;
+    for (std::int64_t width : adapter.outs) {
+      const double out = static_cast<double>(width);
+      switch (adapter.split) {
+        case TensorSplit::column: sum += rank * (in + out) / t; break;
+        case TensorSplit::row: sum += rank * in / t + whole(rank * out); break;
+        case TensorSplit::whole: sum += whole(rank * (in + out)); break;
+      }
+    }
+    return sum;
+  }
+  double operator()(const ConvolutionOp& convolution) {
+    return static_cast<double>(convolution.width * (convolution.taps + 1)) / t;
+  }
+  double operator()(const StateSpaceOp& scan) { return 3 * static_cast<double>(scan.shape.heads) / t; }
   double operator()(const LinearOp& linear) {
     const double in = static_cast<double>(linear.in), out = static_cast<double>(linear.out);
     if (linear.split == TensorSplit::whole) return whole(in * out + (linear.bias ? out : 0));
@@ -102,10 +134,13 @@ struct LocalParameters {
   double operator()(const ActivationOp&) { return 0; }
   double operator()(const ResidualOp&) { return 0; }
   double operator()(const EmbeddingOp& embedding) {
-    return static_cast<double>(embedding.vocab) * h / t + whole(static_cast<double>(embedding.positions) * h) +
+    return (embedding.shared ? 0 : static_cast<double>(embedding.vocab) * h / t) +
+           whole(static_cast<double>(embedding.positions) * h + static_cast<double>(embedding.values)) +
            (embedding.norm ? whole(2 * h) : 0);
   }
-  double operator()(const LmHeadOp& head) { return head.tied ? 0 : static_cast<double>(head.vocab) * h / t; }
+  double operator()(const LmHeadOp& head) {
+    return static_cast<double>(head.vocab) * ((head.tied ? 0 : h) + (head.bias ? 1 : 0)) / t;
+  }
   double operator()(const CrossEntropyOp&) { return 0; }
   double operator()(const RouterOp& router) {
     return whole(static_cast<double>(router.routing.experts) * (h + (router.bias ? 1 : 0)));
@@ -140,16 +175,30 @@ struct GradientBytes {
     return !*s.framework->gradient_accumulation_fusion && (s.microbatches > 1 || s.gradient > e);
   }
   Gradients operator()(const NormOp& norm) const {
-    const double bytes = e * T_sp * width_or(norm.width, h);
+    const double bytes = e * norm_elements(norm, h, s);
     return {bytes, bytes};
   }
   Gradients operator()(const LinearOp& linear) const {
     const double in = static_cast<double>(linear.in), out = static_cast<double>(linear.out);
+    const double inside = rows_inside(linear.rows, s), stored = rows_stored(linear.rows, s);
     const double weight = accumulates_apart() ? e * in * out / (linear.split == TensorSplit::whole ? 1 : t) : 0;
-    const double gathered = s.sequence_parallel && linear.starts_region ? e * T * in : 0;
-    if (linear.split == TensorSplit::column) return {e * T * out / t, e * T * in, weight + gathered};
-    if (linear.split == TensorSplit::row) return {e * T * out, e * T * in / t, weight};
-    return {e * T_sp * out, e * T_sp * in, weight};
+    const double gathered = s.sequence_parallel && linear.starts_region ? e * inside * in : 0;
+    if (linear.split == TensorSplit::column) return {e * inside * out / t, e * inside * in, weight + gathered};
+    if (linear.split == TensorSplit::row) return {e * inside * out, e * inside * in / t, weight};
+    return {e * stored * out, e * stored * in, weight};
+  }
+  Gradients operator()(const AdapterOp& adapter) const {
+    const double rows = adapter.split == TensorSplit::whole ? T_sp : T;
+    const double in = static_cast<double>(adapter.in) / (adapter.split == TensorSplit::row ? t : 1);
+    return {0, e * rows * in, e * rows * static_cast<double>(adapter.rank)};  // the output's is the linear's
+  }
+  Gradients operator()(const ConvolutionOp& convolution) const {
+    const double bytes = e * T * static_cast<double>(convolution.width) / t;
+    return {bytes, bytes};
+  }
+  Gradients operator()(const StateSpaceOp& scan) const {
+    const StateSpace& ssm = scan.shape;
+    return {e * T * static_cast<double>(ssm.inner()) / t, e * T * static_cast<double>(ssm.convolved() + ssm.heads) / t};
   }
   Gradients operator()(const RotaryOp& rotary) const {
     const double bytes = e * T * static_cast<double>(rotary.width) / t;
@@ -157,7 +206,8 @@ struct GradientBytes {
   }
   Gradients operator()(const CoreAttentionOp& attention) const {
     const double output = e * T * attention.output_width() / t;
-    const double inputs = e * T * (attention.query_width() + attention.key_value_width()) / t;
+    const double keys = attention.crosses ? s.encoded_tokens() : T;
+    const double inputs = e * (T * attention.query_width() + keys * attention.key_value_width()) / t;
     // Fused: dQ is summed in fp32 (Dao-AILab/flash-attention flash_api.cpp, dq_accum). Unfused: dP and dS.
     const double beside =
         s.flash_attention ? 4 * T * attention.query_width() / t : 2 * e * score_elements(attention, s);
@@ -217,6 +267,18 @@ std::optional<std::pair<double, double>> weight_of(const ModelOp& op, const Shar
 
 }  // namespace
 
+/// Of an operator in its place. A linear whose weights are frozen has no use for its input; a fused attention before it
+/// has, which reads its output once more.
+Kept BlockBuilder::kept_by(std::size_t index, SavedBytes& saved) const {
+  if (index < first_with_backward()) return {};
+  const ModelOp& op = block_.ops[index];
+  const bool is_linear = std::holds_alternative<LinearOp>(op.what) || std::holds_alternative<ExpertLinearOp>(op.what) ||
+                         std::holds_alternative<LmHeadOp>(op.what);
+  const bool after_attention = index > 0 && std::holds_alternative<CoreAttentionOp>(block_.ops[index - 1].what);
+  if (op.frozen && is_linear && !(after_attention && s_.flash_attention)) return {};
+  return std::visit(saved, op.what);
+}
+
 /// What each operator of the block keeps from its forward pass, and what of that is dropped until its backward pass.
 BlockBuilder::Held BlockBuilder::held_by_ops() const {
   SavedBytes saved{h_, e_, T_, T_sp_, t_, s_};
@@ -224,9 +286,8 @@ BlockBuilder::Held BlockBuilder::held_by_ops() const {
   const Recompute policy = recomputed_ ? s_.recompute : Recompute::none;
   const unsigned discarding = policy == Recompute::modules ? output_discarding(s_.recompute_modules) : 0;
   for (std::size_t i = 0; i < block_.ops.size(); ++i) {
-    const ModelOp& op = block_.ops[i];
     saved.scores = 0;
-    const Kept kept = std::visit(saved, op.what);
+    const Kept kept = kept_by(i, saved);
     double stays = kept.total();
     bool again = false;  // runs again together with its neighbours
     switch (policy) {
@@ -268,16 +329,21 @@ BlockBuilder::Held BlockBuilder::held_by_ops() const {
 }
 
 void BlockBuilder::account_memory(LocalBlock& local) const {
-  LocalParameters parameters{h_, t_, s_.expert};
+  LocalParameters held_parameters{h_, t_, s_.expert};
   for (const ModelOp& op : block_.ops) {
-    local.parameters += std::visit(parameters, op.what);
+    held_parameters.replicated = held_parameters.of_experts = 0;
+    const double count = std::visit(held_parameters, op.what);
+    local.parameters += count;
+    local.expert_parameters += held_parameters.of_experts;
+    if (op.frozen) continue;
+    local.replicated_parameters += held_parameters.replicated;
+    local.trained += {count - held_parameters.of_experts, held_parameters.of_experts};
     const auto weight = weight_of(op, s_);
     if (weight && std::find(local.weights.begin(), local.weights.end(), *weight) == local.weights.end()) {
       local.weights.push_back(*weight);
     }
   }
-  local.replicated_parameters = parameters.replicated;
-  local.expert_parameters = parameters.of_experts;
+  if (first_with_backward() == block_.ops.size()) return;  // it keeps nothing
 
   const Held held = held_by_ops();
   double saved = held.rest;
@@ -290,7 +356,7 @@ void BlockBuilder::account_memory(LocalBlock& local) const {
                                     [](const ModelOp& op) { return std::holds_alternative<ResidualOp>(op.what); });
   const double passed_by = residual ? e_ * T_sp_ * h_ : 0;  // the gradient of the other branch
   double alive = saved;
-  for (std::size_t i = block_.ops.size(); i-- > 0;) {
+  for (std::size_t i = block_.ops.size(); i-- > first_with_backward();) {
     const HeldByOp& op = held.ops[i];
     if (op.again && (i + 1 == held.ops.size() || !held.ops[i + 1].again)) {
       double dropped = 0;

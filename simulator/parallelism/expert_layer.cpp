@@ -148,6 +148,7 @@ void BlockBuilder::backward(const ExpertLinearOp& linear, std::string_view name,
                      .k = n,
                      .precision = linear_precision(),
                      .layout = Layout::nn});
+  if (frozen_) return;
   kernel(ops, name, Pass::backward_weight,
          GroupedGemm{.experts = experts,
                      .m = k,
@@ -170,6 +171,7 @@ void BlockBuilder::backward(const RouterOp& router, std::string_view name, OpLis
   memory(ops, "router_scores", Pass::backward_input, kernels * 8 * T_sp_ * experts, kernels);
   kernel(ops, name, Pass::backward_input,
          Gemm{.m = T_sp_, .n = h_, .k = experts, .precision = wide_precision(), .layout = Layout::nn});
+  if (frozen_) return;
   kernel(ops, name, Pass::backward_weight,
          Gemm{.m = h_, .n = experts, .k = T_sp_, .precision = wide_precision(), .layout = Layout::nt});
 }

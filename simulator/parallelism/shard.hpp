@@ -30,6 +30,9 @@ struct Sharding {
   double tokens = 0;           ///< T = b s / c: tokens that a rank sees inside a tensor-parallel region
   double sequences = 0;        ///< b
   double sequence_length = 0;  ///< s
+  double document = 0;         ///< tokens of a token's own document in a packed sequence; 0: all of it
+  double encoded_length = 0;   ///< of an encoder-decoder: tokens of a sequence that the encoder works on
+  double decoder_length = 0;   ///< and those of the decoder
   int tensor = 1;              ///< t
   int context = 1;             ///< c
   bool sequence_parallel = false;
@@ -48,6 +51,17 @@ struct Sharding {
 
   /// Tokens that a rank stores outside tensor-parallel regions: T / t with sequence parallelism.
   double stored_tokens() const { return sequence_parallel ? tokens / tensor : tokens; }
+  double attention_length() const { return document > 0 ? document : sequence_length; }
+  double encoded_tokens() const { return sequences * encoded_length / context; }
+
+  /// As a block of the decoder of an encoder-decoder model sees it.
+  Sharding of_decoder() const {
+    Sharding own = *this;
+    own.sequence_length = decoder_length;
+    own.document = 0;
+    own.tokens = sequences * decoder_length / context;
+    return own;
+  }
 };
 
 /// One block's work on one rank. modelling: Megatron-LM's TransformerLayer, Korthikanti et al. 2022 section 4.

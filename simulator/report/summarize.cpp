@@ -30,6 +30,8 @@ std::string plan_text(const ParallelPlan& plan) {
   if (plan.expert_parallel > 1) text += fmt::format(", EP {}", plan.expert_parallel);
   if (plan.expert_tensor_parallel.value_or(1) > 1) text += fmt::format(", ETP {}", *plan.expert_tensor_parallel);
   if (plan.zero > 0) text += fmt::format(", ZeRO-{}", plan.zero);
+  if (plan.lora) text += fmt::format(", LoRA of rank {}", plan.lora->rank);
+  if (plan.frozen_layers > 0) text += fmt::format(", first {} layers frozen", plan.frozen_layers);
   text += fmt::format("; microbatch {} of {} sequences of {} tokens; recompute {}; {}", plan.microbatch,
                       count_text(static_cast<double>(plan.global_batch)),
                       count_text(static_cast<double>(plan.sequence_length)), plan.recompute, name_of(plan.precision));
@@ -71,6 +73,16 @@ double executed_flops(const SummaryInput& in) {
   }
   const double microbatches = static_cast<double>(in.job.plan.microbatches()) * in.model.microbatch_share;
   return sum * microbatches / static_cast<double>(in.model.stages.size());
+}
+
+std::pair<std::string_view, Bytes> largest_part(const MemoryUse& m) {
+  const std::initializer_list<std::pair<std::string_view, Bytes>> parts{{"parameters", m.parameters},
+                                                                        {"gradients", m.gradients},
+                                                                        {"optimizer states", m.optimizer},
+                                                                        {"activations", m.activations},
+                                                                        {"buffers", m.buffers}};
+  return *std::max_element(parts.begin(), parts.end(),
+                           [](const auto& one, const auto& other) { return one.second < other.second; });
 }
 
 }  // namespace
@@ -116,8 +128,10 @@ void summarize_model(const SummaryInput& in, Report& report) {
   }
   report.feasible = report.memory.fits();
   if (!report.feasible) {
-    report.infeasible_reason = fmt::format("stage {} needs {} of {}", report.memory_stage,
-                                           to_text(report.memory.peak()), to_text(report.memory.capacity));
+    const auto [part, size] = largest_part(report.memory);
+    report.infeasible_reason =
+        fmt::format("stage {} needs {} of {}, {} of it {}", report.memory_stage, to_text(report.memory.peak()),
+                    to_text(report.memory.capacity), to_text(size), part);
   }
 }
 
@@ -130,8 +144,14 @@ void summarize(const SummaryInput& in, const Timeline& timeline, Report& report)
   report.tokens_per_s = tokens / step;
   report.tokens_per_s_per_gpu = report.tokens_per_s / gpus;
 
-  const FlopsInput flops{job.model, report.active_parameters, in.padded_vocab,
-                         static_cast<double>(job.plan.sequence_length), job.plan.recompute == "full"};
+  const FlopsInput flops{job.model,
+                         report.active_parameters,
+                         in.padded_vocab,
+                         job.plan.attention_length.value_or(static_cast<double>(job.plan.sequence_length)),
+                         job.plan.recompute == "full",
+                         job.plan.lora.has_value(),
+                         static_cast<double>(job.plan.decoder_length.value_or(job.plan.sequence_length)) /
+                             static_cast<double>(job.plan.sequence_length)};
   const double rate = tokens / step / gpus / report.mfu_peak.si();
   for (const FlopsConvention& convention : flops_conventions()) {
     auto& table = convention.counts_recompute ? report.hfu_by_convention : report.mfu_by_convention;

@@ -3,9 +3,9 @@
 /// under the other's kernels. Eight phases, as in deepseek-ai/DualPipe. Bubble (p/2 - 1)(tF&B + tB - 3tW).
 
 #include <algorithm>
-#include <deque>
 
 #include "simulator/schedules/schedule.hpp"
+#include "simulator/schedules/two_way.hpp"
 
 namespace stepcast {
 namespace {
@@ -21,85 +21,20 @@ std::string refuses(const PipelineShape& shape) {
   return "";
 }
 
-/// Passes of one rank, in the words of its own half: direction 0 enters the pipeline nearer to it.
-class Rank {
- public:
-  Rank(const PipelineShape& shape, int stage)
-      : half_(static_cast<std::int32_t>(shape.microbatches / 2)), swapped_(stage >= shape.stages / 2) {}
-
-  void forward(int direction) { steps_.push_back(step(PassKind::forward, direction, forwards_[direction]++)); }
-  void backward(int direction) { steps_.push_back(step(PassKind::backward, direction, backwards_[direction]++)); }
-  /// The weight gradients wait for weight().
-  void backward_input(int direction) {
-    const PassStep pass = step(PassKind::backward_input, direction, backwards_[direction]++);
-    steps_.push_back(pass);
-    waiting_.push_back(pass);
-  }
-  void weight() {
-    PassStep pass = waiting_.front();
-    waiting_.pop_front();
-    pass.kind = PassKind::backward_weight;
-    steps_.push_back(pass);
-  }
-  void both(int forward_direction, int backward_direction) {
-    forward(forward_direction);
-    steps_.back().paired = true;
-    backward(backward_direction);
-  }
-  std::vector<PassStep> take() { return std::move(steps_); }
-
- private:
-  PassStep step(PassKind kind, int direction, std::int32_t index) const {
-    const std::int32_t chunk = swapped_ ? 1 - direction : direction;
-    return {kind, chunk * half_ + index, chunk};
-  }
-
-  std::int32_t half_;
-  bool swapped_;
-  std::int32_t forwards_[2] = {0, 0}, backwards_[2] = {0, 0};
-  std::deque<PassStep> waiting_;
-  std::vector<PassStep> steps_;
-};
-
-std::vector<PassStep> order(const PipelineShape& shape, int stage) {
+std::vector<PassStep> passes(const PipelineShape& shape, int stage) {
   const int p = shape.stages;
   const int place = std::min(stage, p - 1 - stage);  // from the nearer end
-  const int inward = p / 2 - place - 1;              // ranks between this one and the middle
   const auto half = static_cast<int>(shape.microbatches / 2);
-  Rank rank(shape, stage);
-  for (int i = 0; i < 2 * inward; ++i) rank.forward(0);
-  for (int i = 0; i <= place; ++i) rank.forward(0), rank.forward(1);
-  for (int i = 0; i < inward; ++i) rank.backward_input(1), rank.weight(), rank.forward(1);
-  for (int i = 0; i < half - p + place + 1; ++i) {
-    if (i == 0 && inward == 0) {  // the middle ranks' own neighbour waits for this forward pass
-      rank.forward(0), rank.backward(1);
-    } else {
-      rank.both(0, 1);
-    }
-    rank.both(1, 0);
-  }
-  for (int i = 0; i < inward; ++i) rank.backward(1), rank.both(1, 0);
-  bool split = false;
-  for (int i = 0; i <= place; ++i) {
-    split = split || (i == (place + 1) / 2 && place % 2 == 1);
-    split ? rank.backward_input(1) : rank.backward(1);
-    split = split || (i == (place + 1) / 2 && place % 2 == 0);
-    split ? rank.backward_input(0) : rank.backward(0);
-  }
-  for (int i = 0; i < inward; ++i) rank.weight(), rank.backward_input(0);
-  for (int i = 0; i <= place; ++i) rank.weight();
-  return rank.take();
+  return two_way_passes({place, p / 2 - place - 1, half, stage >= p / 2, half});
 }
 
 }  // namespace
 
-const Schedule dualpipe{
-    .name = "dualpipe",
-    .description = "both directions at once, exchanges under the other's kernels (DeepSeek-V3)",
-    .refuses = refuses,
-    .order = order,
-    .chunks_in_flight = [](const PipelineShape& shape, int) { return std::int64_t{shape.stages} + 1; },
-    .placement = ChunkPlacement::both_ways,
-    .asynchronous = true};
+const Schedule dualpipe{.name = "dualpipe",
+                        .description = "both directions at once, exchanges under the other's kernels (DeepSeek-V3)",
+                        .refuses = refuses,
+                        .order = by_stage<passes>,
+                        .placement = ChunkPlacement::both_ways,
+                        .asynchronous = true};
 
 }  // namespace stepcast

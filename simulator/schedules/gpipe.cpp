@@ -48,9 +48,9 @@ std::vector<PassStep> accumulate(const PipelineShape& shape, int) {
 }  // namespace
 
 const Schedule gpipe{"gpipe", "all forwards, then all backwards (Huang et al. 2019)", one_chunk,
-                     all_forward_then_all_backward, [](const PipelineShape& shape, int) { return shape.microbatches; }};
+                     by_stage<all_forward_then_all_backward>};
 
-const Schedule no_pipeline{"none", "one stage: forward and backward of each microbatch in turn", one_stage, accumulate,
-                           [](const PipelineShape&, int) { return std::int64_t{1}; }};
+const Schedule no_pipeline{"none", "one stage: forward and backward of each microbatch in turn", one_stage,
+                           by_stage<accumulate>};
 
 }  // namespace stepcast

@@ -81,11 +81,6 @@ std::vector<PassStep> order(const PipelineShape& shape, int stage) {
 }  // namespace
 
 const Schedule interleaved_one_f_one_b{"interleaved-1f1b", "1f1b over several model chunks a rank (Megatron-LM)",
-                                       refuses, order, [](const PipelineShape& shape, int stage) {
-                                         // Of a pair the backward pass frees what the forward pass fills.
-                                         return std::min<std::int64_t>(
-                                             warmup_passes(shape, stage) + (shape.paired ? 0 : 1),
-                                             shape.microbatches * shape.chunks);
-                                       }};
+                                       refuses, by_stage<order>};
 
 }  // namespace stepcast

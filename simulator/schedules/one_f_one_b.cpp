@@ -30,8 +30,6 @@ std::vector<PassStep> order(const PipelineShape& shape, int stage) {
 }  // namespace
 
 const Schedule one_f_one_b{"1f1b", "one forward, one backward, flushed each step (PipeDream-flush, Megatron-LM)",
-                           one_chunk, order, [](const PipelineShape& shape, int stage) {
-                             return std::min<std::int64_t>(shape.stages - stage, shape.microbatches);
-                           }};
+                           one_chunk, by_stage<order>};
 
 }  // namespace stepcast

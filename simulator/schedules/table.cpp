@@ -5,13 +5,19 @@
 namespace stepcast {
 
 std::span<const Schedule> list_schedules() {
-  static const Schedule rows[] = {no_pipeline, gpipe, one_f_one_b, interleaved_one_f_one_b, zb_h1, zb_v, dualpipe};
+  static const Schedule rows[] = {no_pipeline,   gpipe,      one_f_one_b, interleaved_one_f_one_b,
+                                  breadth_first, zb_h1,      zb_h2,       zb_1p,
+                                  zb_2p,         zb_v,       v_half,      v_min,
+                                  dualpipe,      dualpipe_v, custom};
   return rows;
 }
 
 PipelineShape pipeline_shape(const ParallelPlan& plan) {
-  return {plan.pipeline_parallel, plan.virtual_stages, plan.microbatches(),
-          plan.expert_parallel > 1 && plan.overlap_ep.value_or(false)};
+  return {.stages = plan.pipeline_parallel,
+          .chunks = plan.virtual_stages,
+          .microbatches = plan.microbatches(),
+          .paired = plan.expert_parallel > 1 && plan.overlap_ep.value_or(false),
+          .own = plan.own_order ? &*plan.own_order : nullptr};
 }
 
 std::int64_t most_in_flight(const std::vector<PassStep>& steps) {
@@ -24,9 +30,15 @@ std::int64_t most_in_flight(const std::vector<PassStep>& steps) {
     }
     paired = step.paired;
     if (step.kind == PassKind::forward && !paired) most = std::max(most, ++now);
-    if (step.kind == PassKind::backward || step.kind == PassKind::backward_weight) --now;
+    if (makes_weight_gradients(step.kind)) --now;
   }
   return most;
+}
+
+std::vector<std::int64_t> chunks_in_flight(const PipelineOrder& order) {
+  std::vector<std::int64_t> counts;
+  for (const std::vector<PassStep>& stage : order) counts.push_back(most_in_flight(stage));
+  return counts;
 }
 
 const Schedule* find_schedule(std::string_view name) {
@@ -34,6 +46,12 @@ const Schedule* find_schedule(std::string_view name) {
     if (schedule.name == name) return &schedule;
   }
   return nullptr;
+}
+
+ChunkPlacement chunk_placement(const ParallelPlan& plan) {
+  if (plan.own_order) return plan.own_order->placement;
+  const Schedule* schedule = find_schedule(plan.schedule);
+  return schedule ? schedule->placement : ChunkPlacement::loop;
 }
 
 }  // namespace stepcast

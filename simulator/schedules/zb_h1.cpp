@@ -35,12 +35,10 @@ std::vector<PassStep> order(const PipelineShape& shape, int stage) {
 
 }  // namespace
 
-const Schedule zb_h1{
-    .name = "zb-h1",
-    .description = "1f1b with weight gradients held back to fill the bubble (Qi et al. 2023)",
-    .refuses = one_chunk,
-    .order = order,
-    .chunks_in_flight = [](const PipelineShape& shape, int stage) { return most_in_flight(order(shape, stage)); },
-    .asynchronous = true};
+const Schedule zb_h1{.name = "zb-h1",
+                     .description = "1f1b with weight gradients held back to fill the bubble (Qi et al. 2023)",
+                     .refuses = one_chunk,
+                     .order = by_stage<order>,
+                     .asynchronous = true};
 
 }  // namespace stepcast

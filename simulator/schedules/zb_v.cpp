@@ -56,13 +56,11 @@ std::vector<PassStep> order(const PipelineShape& shape, int stage) {
 
 }  // namespace
 
-const Schedule zb_v{
-    .name = "zb-v",
-    .description = "two chunks a rank in a V, weight gradients held back (Qi et al. 2023)",
-    .refuses = refuses,
-    .order = order,
-    .chunks_in_flight = [](const PipelineShape& shape, int stage) { return most_in_flight(order(shape, stage)); },
-    .placement = ChunkPlacement::vee,
-    .asynchronous = true};
+const Schedule zb_v{.name = "zb-v",
+                    .description = "two chunks a rank in a V, weight gradients held back (Qi et al. 2023)",
+                    .refuses = refuses,
+                    .order = by_stage<order>,
+                    .placement = ChunkPlacement::vee,
+                    .asynchronous = true};
 
 }  // namespace stepcast

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "simulator/profiles/precision.hpp"
+#include "simulator/workload/pipeline_order.hpp"
 
 namespace stepcast {
 
@@ -16,13 +17,21 @@ enum class Recompute { none, selective, selective_op, modules, full };
 
 enum class LayerSplit { automatic, even, embedding_and_loss_as_layers, given };
 
+/// Low-rank adapters that are trained in place of the weights (LoRA, arXiv 2106.09685).
+struct LowRankAdaptation {
+  std::int64_t rank = 0;
+  std::vector<std::string> targets;  ///< names of adapter_targets()
+  double dropout = 0;                ///< of what an adapter multiplies
+};
+
 /// An optional has its framework's default; resolve() in predict.hpp fills it in and says so.
 struct ParallelPlan {
   int tensor_parallel = 1;
   bool sequence_parallel = false;
   int pipeline_parallel = 1;
-  int virtual_stages = 1;         ///< model chunks per pipeline rank
-  std::string schedule = "none";  ///< name in the schedules' table; none at one pipeline stage
+  int virtual_stages = 1;             ///< model chunks per pipeline rank
+  std::string schedule = "none";      ///< name in the schedules' table; none at one pipeline stage
+  std::optional<OwnOrder> own_order;  ///< of the passes, for schedule custom
   int data_parallel = 1;
   int context_parallel = 1;
   int expert_parallel = 1;
@@ -45,6 +54,11 @@ struct ParallelPlan {
   double offload_fraction = 1;              ///< of the optimizer that is offloaded, what is
   bool offload_to_nvme = false;             ///< what is offloaded lies on the node's drives, not in its memory
   int offload_activations = 0;              ///< layers of a rank whose activations are on the CPU between their passes
+  std::optional<LowRankAdaptation> lora;
+  std::int64_t frozen_layers = 0;  ///< the embedding and the first n layers are not trained; 0: all is
+  /// Of documents packed into one sequence: sum of squared lengths over sum of lengths, which attention works on.
+  std::optional<double> attention_length;
+  std::optional<std::int64_t> decoder_length;  ///< tokens of a sequence in an encoder-decoder's decoder
   LayerSplit layer_split = LayerSplit::automatic;
   std::vector<int> stage_layers;  ///< layers of each virtual stage in model order, when `given`
 

@@ -132,6 +132,7 @@ TEST(Bubble, GpipeAndOneFOneB) {  // (p-1)/m
 TEST(Bubble, Interleaved) {  // (p-1)/(v m)
   EXPECT_NEAR(bubble_over_work(4, 2, 8, "interleaved-1f1b"), 3.0 / 16, 1e-3);
   EXPECT_NEAR(bubble_over_work(8, 3, 64, "interleaved-1f1b"), 7.0 / 192, 1e-3);
+  EXPECT_NEAR(bubble_over_work(8, 3, 64, "breadth-first"), 7.0 / 192, 1e-3);  // arXiv 2211.05953, eq. 8
 }
 
 // Qi et al. 2023 (arXiv 2401.10241), Table 1, with forward, input and weight gradients alike: ZB-H1 (p-1)/(3m). ZB-V has
@@ -140,10 +141,16 @@ TEST(Bubble, Interleaved) {  // (p-1)/(v m)
 TEST(Bubble, ZeroBubbleAndDualPipe) {
   EXPECT_NEAR(bubble_over_work(4, 1, 8, "zb-h1"), 3.0 / 24, 0.01);
   EXPECT_NEAR(bubble_over_work(8, 1, 32, "zb-h1"), 7.0 / 96, 0.01);
+  // Those with twice the activations: nothing but the start, until the last rank has work.
+  EXPECT_NEAR(bubble_over_work(4, 1, 8, "zb-h2"), 3.0 / 24, 0.01);
+  EXPECT_NEAR(bubble_over_work(8, 1, 32, "zb-2p"), 7.0 / 96, 0.01);
+  EXPECT_NEAR(bubble_over_work(8, 1, 32, "zb-1p"), 7.0 / 96, 0.015);
   EXPECT_NEAR(bubble_over_work(4, 2, 8, "zb-v"), 3.0 / 48, 0.01);
   EXPECT_NEAR(bubble_over_work(8, 2, 24, "zb-v"), 7.0 / 144, 0.01);
   EXPECT_NEAR(bubble_over_work(4, 2, 8, "dualpipe"), 2.0 / 24, 0.01);
   EXPECT_NEAR(bubble_over_work(8, 2, 16, "dualpipe"), 6.0 / 48, 0.01);
+  // DualPipe's README: half the ranks do the same with chunks of half the size, 2 (p-1) of 6m.
+  EXPECT_NEAR(bubble_over_work(4, 2, 16, "dualpipe-v"), 6.0 / 96, 0.01);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include <rapidcheck.h>
 
+#include "simulator/schedules/schedule.hpp"
 #include "tests/support/fixtures.hpp"
 
 namespace stepcast::fixtures {
@@ -28,6 +29,10 @@ inline Cluster rough_cluster(std::int64_t gpus) {
   gpu.launch_gap.value = 1.1_us;
   gpu.speed_spread.value = 0.02;
   gpu.launch_spread.value = 0.005;
+  cluster.node.pcie_bandwidth.value = BytesPerSecond(25e9);
+  cluster.node.host_memory_bandwidth.value = BytesPerSecond(200e9);
+  cluster.node.nvme_read_bandwidth.value = BytesPerSecond(10e9);
+  cluster.node.nvme_write_bandwidth.value = BytesPerSecond(5e9);
   for (LinkTier* link : {&cluster.node.intra, &cluster.fabric.nic}) {
     link->latency.value = 3.7_us;
     link->launch.value = 9.1_us;
@@ -42,11 +47,19 @@ inline void choose_schedule(Job& job) {
   ParallelPlan& plan = job.plan;
   const int p = plan.pipeline_parallel;
   if (p == 1) return;
-  if (plan.virtual_stages == 1) plan.schedule = *rc::gen::element<std::string>("gpipe", "1f1b", "zb-h1");
-  if (plan.virtual_stages == 2) plan.schedule = *rc::gen::element<std::string>("interleaved-1f1b", "zb-v", "dualpipe");
-  if (plan.schedule == "dualpipe" && p % 2 != 0) plan.schedule = "zb-v";
-  if (plan.schedule == "dualpipe") plan.global_batch = plan.data_parallel * (2 * p + 2 * *rc::gen::inRange(0, 4));
-  if (plan.schedule.starts_with("zb") || plan.schedule == "dualpipe") plan.zero = *rc::gen::inRange(0, 2);
+  if (plan.virtual_stages == 1) {
+    plan.schedule =
+        *rc::gen::element<std::string>("gpipe", "1f1b", "breadth-first", "zb-h1", "zb-h2", "zb-1p", "zb-2p");
+  }
+  if (plan.virtual_stages == 2) {
+    plan.schedule = *rc::gen::element<std::string>("interleaved-1f1b", "breadth-first", "zb-v", "v-half", "v-min",
+                                                   "dualpipe", "dualpipe-v");
+  }
+  if (plan.virtual_stages == 3) plan.schedule = *rc::gen::element<std::string>("interleaved-1f1b", "breadth-first");
+  if (plan.schedule == "dualpipe" && p % 2 != 0) plan.schedule = "dualpipe-v";
+  if (plan.schedule.starts_with("dualpipe")) {
+    plan.global_batch = plan.data_parallel * (2 * p + 2 * *rc::gen::inRange(0, 4));
+  }
 }
 
 /// Experts in some or all layers, spread in any way over the ranks of a stage.
@@ -72,12 +85,62 @@ inline void add_experts(Job& job) {
   job.framework.exchange_sms.value = *rc::gen::element(1, 24);
 }
 
-/// Passes that share a GPU are list-scheduled, and a list schedule may gain from a slower machine (Graham 1966): laws of
-/// the kind "more is never slower" hold for passes in turn.
+/// Another stack of layers than a decoder's: an encoder, an encoder and a decoder, or a hybrid with state spaces.
+inline void choose_stack(Job& job) {
+  Architecture& model = job.model;
+  if (job.plan.context_parallel > 1) return;
+  switch (*rc::gen::inRange(0, 6)) {
+    case 0: model.causal = false; break;
+    case 1:
+      if (model.layers < 2 || model.moe || model.mla) return;
+      model.encoder_layers = *rc::gen::inRange<std::int64_t>(1, model.layers);
+      model.position = Position::relative;
+      job.plan.decoder_length = job.plan.sequence_length / 2;
+      break;
+    case 2: {
+      model.ssm = StateSpace{.heads = 32, .head_dim = 64, .state = 32, .groups = 4, .convolution = 4, .chunk = 128};
+      const std::string letters = model.moe ? "M*-E" : "M*-";
+      model.pattern = model.moe ? "E" : "M";
+      while (static_cast<std::int64_t>(model.pattern.size()) < model.layers) {
+        model.pattern += *rc::gen::elementOf(letters);
+      }
+      if (model.moe) model.moe->moe_layers = model.layers_with(LayerLetter::experts);
+      break;
+    }
+    default: break;
+  }
+}
+
+/// Adapters, frozen layers, packed documents.
+inline void choose_training(Job& job) {
+  ParallelPlan& plan = job.plan;
+  if (*rc::gen::inRange(0, 4) == 0) {
+    plan.lora =
+        LowRankAdaptation{8, {"linear_qkv", "linear_proj", "linear_fc1", "down_proj"}, *rc::gen::element(0.0, 0.1)};
+  }
+  if (*rc::gen::inRange(0, 4) == 0) plan.frozen_layers = *rc::gen::inRange<std::int64_t>(1, job.model.layers + 1);
+  if (*rc::gen::inRange(0, 4) == 0) plan.attention_length = static_cast<double>(plan.sequence_length) / 4;
+}
+
+/// Passes that share a GPU are list-scheduled, as are schedules that arrange themselves, and a list schedule may gain from a
+/// slower machine (Graham 1966): laws of the kind "more is never slower" hold for passes in a fixed turn.
 inline Job in_turn(Job job) {
   job.plan.overlap_ep = false;
-  if (job.plan.schedule == "dualpipe") job.plan.schedule = "interleaved-1f1b";
+  if (job.plan.schedule.starts_with("dualpipe") || find_schedule(job.plan.schedule)->arranges) {
+    job.plan.schedule = job.plan.virtual_stages > 1 ? "breadth-first" : "zb-h1";
+  }
   return job;
+}
+
+/// Some of the states outside the GPU, and activations where there are no pipeline stages.
+inline void offload(Job& job) {
+  ParallelPlan& plan = job.plan;
+  plan.cpu_offload = plan.zero == 3 && *rc::gen::arbitrary<bool>() ? "all" : "optimizer";
+  plan.offload_fraction = *rc::gen::element(0.5, 1.0);
+  plan.offload_to_nvme = *rc::gen::arbitrary<bool>();
+  if (plan.pipeline_parallel == 1) {
+    plan.offload_activations = *rc::gen::inRange(0, static_cast<int>(job.model.layers) + 1);
+  }
 }
 
 /// Any plan that the simulator knows, small enough to simulate every rank.
@@ -105,6 +168,8 @@ inline Job any_job() {
     const auto rank = *rc::gen::element<std::int64_t>(0, 256);
     job.model.mla = LatentAttention{rank > 0 ? std::optional(rank) : std::nullopt, 128, 64, 32, 64};
   }
+  choose_stack(job);
+  choose_training(job);
   job.plan.overlap_grad_reduce = *rc::gen::arbitrary<bool>();
   job.plan.overlap_param_gather = *rc::gen::arbitrary<bool>();
   job.plan.overlap_p2p = *rc::gen::arbitrary<bool>();
@@ -113,6 +178,8 @@ inline Job any_job() {
   job.framework.p2p_sync.value = *rc::gen::element(0.0_us, 80.0_us);
   job.framework.host_time_per_layer_forward.value = *rc::gen::element(0.0_us, 900.0_us);
   job.framework.host_time_per_layer_backward.value = *rc::gen::element(0.0_us, 900.0_us);
+  job.plan.moment_dtype = *rc::gen::element<std::string>("fp32", "bf16", "fp8");
+  if (*rc::gen::inRange(0, 4) == 0) offload(job);
   return job;
 }
 

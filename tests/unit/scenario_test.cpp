@@ -663,7 +663,7 @@ INSTANTIATE_TEST_SUITE_P(
                 "                  ^ near here"},
         Refusal{"schedule", std::string(scenario) + "  schedule: 1f1\n",
                 "s.yaml:10:13: unknown schedule '1f1', did you mean '1f1b'? (one of: none, gpipe, 1f1b, "
-                "interleaved-1f1b, zb-h1, zb-1p, zb-2p, zb-v, dualpipe)\n"
+                "interleaved-1f1b, breadth-first, zb-h1, zb-h2, zb-1p, zb-2p, zb-v, v-half, v-min and 3 more)\n"
                 "    schedule: 1f1\n"
                 "              ^ near here"},
         Refusal{"no_schedule", std::string(scenario) + "  schedule: none\n",

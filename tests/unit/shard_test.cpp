@@ -64,7 +64,7 @@ TEST_P(KorthikantiFigure1, ActivationsOfTheFirstStage) {
   model.dropout = 0.1;
   const ModelGraph graph = dense_transformer(model, 51200, 2048);
   const Schedule& schedule = row.p == 1 ? no_pipeline : row.v > 1 ? interleaved_one_f_one_b : one_f_one_b;
-  const std::int64_t chunks = schedule.chunks_in_flight({row.p, row.v, 8 * row.p}, 0);
+  const std::int64_t chunks = most_in_flight(schedule.order({row.p, row.v, 8 * row.p})[0]);
   const double layers_alive = static_cast<double>(chunks * row.layers) / (row.p * row.v);
   const auto gib = [&](bool sp, Recompute recompute) {
     const LocalBlock layer =
