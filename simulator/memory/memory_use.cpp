@@ -88,8 +88,9 @@ class StageMoments {
     return (layers + embedding) / static_cast<double>(chunks_.size()) * in_flight_;
   }
 
-  Candidate fullest(Bytes step) const {
-    Candidate most{step, Bytes{}, {"optimizer", "optimizer"}};
+  /// The fullest moment of the passes.
+  Candidate fullest() const {
+    Candidate most;
     const auto consider = [&](const Candidate& candidate) {
       if (candidate.activations + candidate.gathered > most.activations + most.gathered) most = candidate;
     };
@@ -115,9 +116,15 @@ class StageMoments {
   }
 
  private:
+  /// Of those whose activations go to the CPU two are there at a time: one in use, one on its way.
   Bytes layers_of(const ChunkContents& chunk) const {
     Bytes sum;
-    for (const auto& [kind, count] : chunk.layers) sum += model_.kinds[static_cast<std::size_t>(kind)].saved * count;
+    int away = plan_.offload_activations;
+    for (const auto& [kind, count] : chunk.layers) {
+      const int offloaded = std::min(count, std::max(0, away));
+      away -= count;
+      sum += model_.kinds[static_cast<std::size_t>(kind)].saved * (count - offloaded + std::min(offloaded, 2));
+    }
     return sum;
   }
   const LocalBlock* last_layer(const ChunkContents& chunk) const {
@@ -157,8 +164,7 @@ class StageMoments {
   const ParallelPlan& plan_;
   const Framework& framework_;
   const double in_flight_;
-  double all_ = 0;  ///< parameters of the stage
-  double trained_ = 0;
+  double all_ = 0, trained_ = 0;  ///< parameters of the stage
 };
 
 /// Transformer Engine returns a tensor like the weight for each gradient that was summed in place, one a shape.
@@ -208,9 +214,14 @@ MemoryUse stage_memory(const ShardedModel& model, int stage, const ParallelPlan&
     step = step * stays;
     if (plan.zero >= 2) use.gradients = use.gradients * stays;
   }
+  if (plan.parameters_on_cpu()) use.parameters = Bytes{};
   const StageMoments moments(model, stage, plan, framework, chunks_in_flight);
-  const Candidate most = moments.fullest(step);
+  const Candidate pass = moments.fullest();
   use.held = moments.held();
+  use.working = pass.activations - use.held;
+  // The step begins when the last activation is gone.
+  const bool at_step = step > pass.activations + pass.gathered;
+  const Candidate most = at_step ? Candidate{step, Bytes{}, {"optimizer", "optimizer"}} : pass;
   use.activations = most.activations;
   use.fullest = most.what;
 

@@ -25,7 +25,8 @@ struct Fullest {
 struct MemoryUse {
   Bytes parameters, gradients, optimizer;
   Bytes activations;    ///< at the fullest moment, with the gradients of activations
-  Bytes held;           ///< of these, what waits for its backward pass
+  Bytes held;           ///< of these, what waits for its backward pass when most does
+  Bytes working;        ///< beside it while a pass runs backward
   Bytes buffers;        ///< tensors of the software: gathered parameters, reduction buckets, exchanged activations
   Bytes communicators;  ///< NCCL's, outside the allocator
   Bytes context;        ///< CUDA context and loaded kernels

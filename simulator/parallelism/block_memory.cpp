@@ -193,12 +193,12 @@ struct GradientBytes {
   }
   Gradients operator()(const LinearOp& linear) const {
     const double in = static_cast<double>(linear.in), out = static_cast<double>(linear.out);
+    const double inside = rows_inside(linear.rows, s), stored = rows_stored(linear.rows, s);
     const double weight = accumulates_apart() ? e * in * out / (linear.split == TensorSplit::whole ? 1 : t) : 0;
-    const double rows = rows_inside(linear.rows, s);
-    const double gathered = s.sequence_parallel && linear.starts_region && !frozen ? e * rows * in : 0;
-    if (linear.split == TensorSplit::column) return {e * rows * out / t, e * rows * in, weight + gathered};
-    if (linear.split == TensorSplit::row) return {e * rows * out, e * rows * in / t, weight};
-    return {e * rows_stored(linear.rows, s) * out, e * rows_stored(linear.rows, s) * in, weight};
+    const double gathered = s.sequence_parallel && linear.starts_region && !frozen ? e * inside * in : 0;
+    if (linear.split == TensorSplit::column) return {e * inside * out / t, e * inside * in, weight + gathered};
+    if (linear.split == TensorSplit::row) return {e * inside * out, e * inside * in / t, weight};
+    return {e * stored * out, e * stored * in, weight};
   }
   Gradients operator()(const RotaryOp& rotary) const {
     const double bytes = e * T * static_cast<double>(rotary.width) / t;
@@ -333,20 +333,22 @@ BlockBuilder::Held BlockBuilder::held_by_ops() const {
 }
 
 void BlockBuilder::account_memory(LocalBlock& local) const {
-  LocalParameters parameters{h_, t_, s_.expert};
+  LocalParameters held_parameters{h_, t_, s_.expert};
   for (const ModelOp& op : block_.ops) {
-    parameters.replicated = parameters.of_experts = 0;
-    const double count = std::visit(parameters, op.what);
+    held_parameters.replicated = held_parameters.of_experts = 0;
+    const double count = std::visit(held_parameters, op.what);
     local.parameters += count;
-    local.expert_parameters += parameters.of_experts;
+    local.expert_parameters += held_parameters.of_experts;
     if (op.frozen) continue;
-    local.replicated_parameters += parameters.replicated;
-    local.trained += {count - parameters.of_experts, parameters.of_experts};
+    local.replicated_parameters += held_parameters.replicated;
+    local.trained += {count - held_parameters.of_experts, held_parameters.of_experts};
     const auto weight = weight_of(op, s_);
     if (weight && std::find(local.weights.begin(), local.weights.end(), *weight) == local.weights.end()) {
       local.weights.push_back(*weight);
     }
   }
+  if (first_with_backward() == block_.ops.size()) return;  // it keeps nothing
+
   const Held held = held_by_ops();
   double saved = held.rest;
   for (const HeldByOp& op : held.ops) saved += op.stays;

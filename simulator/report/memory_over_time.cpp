@@ -58,16 +58,46 @@ std::vector<MemoryOverTime> memory_over_time(const Timeline& timeline, const std
     const auto stage = static_cast<std::size_t>(timeline.stage_of_rank[static_cast<std::size_t>(rank)]);
     const MemoryUse& use = memory[stage];
     const Bytes per_pass = use.held / static_cast<double>(chunks_in_flight[stage]);
-    const Bytes base = use.allocated() - use.activations, working = use.activations - use.held;
-    MemoryOverTime own{rank, {{SimTime{}, base}}};
+    const Bytes base = use.allocated() - use.activations, working = use.working;
+    MemoryOverTime own;
+    own.rank = rank;
+    const auto sample = [&](SimTime time, Bytes bytes, const Stretch* pass) {
+      own.samples.emplace_back(time, bytes);
+      if (bytes <= own.most * (1 + 1e-9)) return;  // equal but for rounding
+      own.most = bytes;
+      own.fullest = time;
+      own.label = pass != nullptr ? pass->label : -1;
+      own.microbatch = pass != nullptr ? pass->microbatch : -1;
+    };
+    sample(SimTime{}, base, nullptr);
     std::int64_t held = 0;
     for (const Stretch& pass : passes) {
       const bool backward = pass.change == Change::give;
-      if (backward) own.samples.emplace_back(pass.start, base + per_pass * static_cast<double>(held) + working);
+      if (backward) sample(pass.start, base + per_pass * static_cast<double>(held) + working, &pass);
       held += backward ? -1 : 1;
-      own.samples.emplace_back(pass.end, base + per_pass * static_cast<double>(held));
+      sample(pass.end, base + per_pass * static_cast<double>(held), &pass);
     }
+    if (use.fullest.block == "optimizer") sample(passes.back().end, use.allocated(), nullptr);
+    sample(timeline.step, base, nullptr);
     result.push_back(std::move(own));
+  }
+  return result;
+}
+
+std::vector<MemoryTimeline> summarize_memory(const Timeline& timeline, const std::vector<MemoryUse>& memory) {
+  std::vector<MemoryTimeline> result;
+  for (const MemoryOverTime& own : timeline.memory) {
+    MemoryTimeline& row = result.emplace_back();
+    row.rank = own.rank;
+    row.stage = timeline.stage_of_rank[static_cast<std::size_t>(own.rank)];
+    for (const auto& [time, bytes] : own.samples) row.samples.emplace_back(time.seconds(), bytes);
+    row.fullest = own.fullest.seconds();
+    row.most = own.most;
+    if (own.label >= 0) row.pass = timeline.labels[static_cast<std::size_t>(own.label)];
+    row.microbatch = own.microbatch;
+    const Fullest& fullest = memory[static_cast<std::size_t>(row.stage)].fullest;
+    row.block = fullest.block;
+    row.op = fullest.op;
   }
   return result;
 }

@@ -49,16 +49,16 @@ struct ParallelPlan {
   Precision precision = Precision::bf16;
   std::optional<std::string> grad_reduce_dtype;  ///< fp32 | bf16 | fp16
   std::string optimizer = "adam";
+  std::optional<std::string> moment_dtype;  ///< of Adam's moments: fp32 | bf16 | fp8
+  std::string cpu_offload = "none";         ///< none | optimizer | all: parameters too
+  double offload_fraction = 1;              ///< of the optimizer that is offloaded, what is
+  bool offload_to_nvme = false;             ///< what is offloaded lies on the node's drives, not in its memory
+  int offload_activations = 0;              ///< layers of a rank whose activations are on the CPU between their passes
   std::optional<LowRankAdaptation> lora;
   std::int64_t frozen_layers = 0;  ///< the embedding and the first n layers are not trained; 0: all is
   /// Of documents packed into one sequence: sum of squared lengths over sum of lengths, which attention works on.
   std::optional<double> attention_length;
   std::optional<std::int64_t> decoder_length;  ///< tokens of a sequence in an encoder-decoder's decoder
-  std::optional<std::string> moment_dtype;     ///< of Adam's moments: fp32 | bf16 | fp8
-  std::string cpu_offload = "none";            ///< none | optimizer | all: parameters too
-  double offload_fraction = 1;                 ///< of the optimizer that is offloaded, what is
-  bool offload_to_nvme = false;                ///< what is offloaded lies on the node's drives, not in its memory
-  int offload_activations = 0;  ///< layers of a rank whose activations are on the CPU between their passes
   LayerSplit layer_split = LayerSplit::automatic;
   std::vector<int> stage_layers;  ///< layers of each virtual stage in model order, when `given`
 
