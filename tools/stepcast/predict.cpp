@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 
+#include "simulator/advise.hpp"
 #include "simulator/anchor.hpp"
 #include "simulator/base/files.hpp"
 #include "simulator/cluster/placement.hpp"
@@ -40,6 +41,8 @@ struct Options {
   std::string trace, trace_ranks, trace_window;
   std::vector<std::string> anchors;
   bool explain = false;
+  bool memory = false;
+  bool advise = false;
   bool help_scenario = false;
 };
 
@@ -75,7 +78,7 @@ ExecutionOptions execution_of(const Options& options, const Job& job) {
   execution.critical_path = options.explain;
   if (!options.trace_ranks.empty()) execution.traced_ranks = parse_ranks(options.trace_ranks, job.cluster.gpus);
   if (!options.trace_window.empty()) read_window(options.trace_window, execution);
-  execution.record_spans = !options.trace.empty();
+  execution.record_spans = options.memory || !options.trace.empty();
   return execution;
 }
 
@@ -127,8 +130,10 @@ Exit run(const Options& options) {
   Report report = predict(job, execution, execution.record_spans ? &timeline : nullptr);
   report.anchor = anchor;
   add_interval(load_learned_errors(), traits_of(job), source_of(job, scenario), report);
-  if (execution.record_spans && report.has_time()) write_trace(timeline, options.trace);
-  if (execution.record_spans && !report.has_time()) print_note("no trace is written: the plan cannot run");
+  if (!options.trace.empty() && report.has_time()) write_trace(timeline, options.trace);
+  if (!options.trace.empty() && !report.has_time()) print_note("no trace is written: the plan cannot run");
+  if (!options.memory) report.memory_over_time.clear();
+  if (report.has_time() && (options.advise || !report.feasible)) report.advice = stepcast::advise(job, report);
   print_result(format.write(report, {.explain = options.explain, .colour = wants_colour(stdout)}));
   return report.feasible ? Exit::done : Exit::answered_no;
 }
@@ -140,6 +145,8 @@ Action add_predict(CLI::App& app) {
   options->inputs.add(app, "SCENARIO", Inputs::Count::one, "A scenario, or FILE#RUN for one run of a reference file");
   app.add_option("--format", options->format, names_of(report_formats()))->type_name("FORMAT")->capture_default_str();
   app.add_flag("--explain", options->explain, "Also operators, every stage, every assumption");
+  app.add_flag("--memory", options->memory, "Also what a GPU of each stage holds over the step, and when most");
+  app.add_flag("--advise", options->advise, "Also changes that take less memory; always where a plan does not fit");
   app.add_option("--anchor", options->anchors, "Measured runs that set the clock, host and network: FILE or FILE#RUN")
       ->type_name("RUNS ...");
   app.add_option("--trace", options->trace, "Write a timeline for ui.perfetto.dev: FILE.json or FILE.perfetto-trace")
@@ -179,6 +186,7 @@ Action add_predict(CLI::App& app) {
   stepcast predict scenarios/quickstart.yaml
   stepcast predict scenarios/quickstart.yaml --set plan.recompute=full --explain
   stepcast predict scenarios/published/korthikanti-2022.yaml#kort-t5-22b-full --format json
+  stepcast predict scenarios/quickstart.yaml --memory --advise
   stepcast predict scenarios/quickstart.yaml --trace step.json
   stepcast predict scenarios/my-512-gpus.yaml --anchor scenarios/my-one-node.yaml
   stepcast predict scenarios/llama3-70b-256-h100.yaml --steps 20 --trace step.perfetto-trace --trace-ranks 0-7)");
