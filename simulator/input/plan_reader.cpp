@@ -388,6 +388,7 @@ void read_software_flags(YamlMap& map, ParallelPlan& plan) {
   plan.overlap_tp = find_boolean(map, "overlap_tp");
   plan.overlap_p2p = find_boolean(map, "overlap_p2p");
   plan.overlap_ep = find_boolean(map, "overlap_ep");
+  plan.overlap_shared_experts = find_boolean(map, "overlap_shared_experts");
   plan.cuda_graphs = find_boolean(map, "cuda_graphs");
   plan.dispatcher = find_choice(map, "dispatcher");
 }

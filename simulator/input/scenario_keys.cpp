@@ -133,6 +133,7 @@ const std::vector<ScenarioKey>& scenario_keys() {
       {"model.ssm", "state", whole, "128", "states of a channel"},
       {"model.ssm", "groups", whole, "1", "of heads that share B and C"},
       {"model.ssm", "convolution", whole, "4", "tokens that the convolution sees"},
+      {"model.ssm", "step_rank", whole, "0: Mamba-2", "Mamba: rank of the projection to step sizes"},
       {"model.ssm", "chunk", whole, "256", "tokens that are multiplied at once"},
 
       {"cluster", "extends", "preset | path", none, "a cluster that has the keys which are not given here"},
@@ -235,6 +236,7 @@ const std::vector<ScenarioKey>& scenario_keys() {
       {"framework", "overlap_tp", flag, framework_default, "tensor-parallel communication under GEMMs"},
       {"framework", "overlap_p2p", flag, framework_default, "pipeline transfers under compute"},
       {"framework", "overlap_ep", flag, framework_default, "expert all-to-all under compute"},
+      {"framework", "overlap_shared_experts", flag, "false", "shared experts beside the exchanges of the others"},
       {"framework", "cuda_graphs", flag, framework_default, ""},
       {"framework", "dispatcher", "", framework_default, "of tokens to experts", names_of(list_dispatchers())},
 

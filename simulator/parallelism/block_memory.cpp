@@ -24,17 +24,18 @@ struct SavedBytes {
 
   /// Transformer Engine keeps the inputs of its fp8 linears quantised, 1 byte (transformer_engine/pytorch/module).
   bool quantised() const { return s.precision == Precision::fp8 && *s.framework->fp8_saves_inputs; }
-  Kept operator()(
-      const NormOp& norm) const {  // its input; eager RMSNorm a wide copy of it and the result before scaling
+  /// Its input; eager RMSNorm a wide copy of it and the result before scaling.
+  Kept operator()(const NormOp& norm) const {
     const double copies = norm.kind == NormKind::rmsnorm ? *s.framework->norm_saved_bytes / 2 : 1;
-    const double bytes = e * norm_elements(norm, h, s);
-    return {bytes, (copies - 1) * bytes};
+    const double input = e * norm_elements(norm, h, s);
+    return {input, input * (copies - 1)};
   }
   Kept operator()(const LinearOp& linear) const {
     const double input = quantised() ? 1 : e;
     const double in = static_cast<double>(linear.in);
+    if (!linear.saves_input) return {};
     if (linear.split == TensorSplit::row) return {input * rows_inside(linear.rows, s) * in / t};
-    return {linear.starts_region && linear.saves_input ? input * rows_stored(linear.rows, s) * in : 0};
+    return {linear.starts_region ? input * rows_stored(linear.rows, s) * in : 0};
   }
   /// Its input is gathered whole, and kept so (Megatron-Bridge peft/utils.py, return_layernorm_output_gathered).
   Kept operator()(const AdapterOp& adapter) const {
@@ -46,7 +47,7 @@ struct SavedBytes {
   Kept operator()(const ConvolutionOp&) const { return {}; }  // run again from what the scan keeps
   Kept operator()(const StateSpaceOp& scan) const {
     const StateSpace& ssm = scan.shape;
-    return {e * T * static_cast<double>(ssm.inner() + ssm.convolved() + ssm.heads) / t};
+    return {e * T * static_cast<double>(ssm.inner() + ssm.convolved() + (ssm.selective() ? 0 : ssm.heads)) / t};
   }
   Kept operator()(const RotaryOp&) const { return {}; }  // rotated in place of q and k
   Kept operator()(const CoreAttentionOp& attention) {
@@ -109,20 +110,13 @@ struct LocalParameters {
   double operator()(const AdapterOp& adapter) {
     const double in = static_cast<double>(adapter.in), rank = static_cast<double>(adapter.rank);
     double sum = 0;
-    for (std::int64_t width : adapter.outs) {
-      const double out = static_cast<double>(width);
-      switch (adapter.split) {
-        case TensorSplit::column: sum += rank * (in + out) / t; break;
-        case TensorSplit::row: sum += rank * in / t + whole(rank * out); break;
-        case TensorSplit::whole: sum += whole(rank * (in + out)); break;
-      }
-    }
-    return sum;
+    for (std::int64_t width : adapter.outs) sum += rank * (in + static_cast<double>(width));
+    return adapter.split == TensorSplit::whole ? whole(sum) : sum / t;
   }
   double operator()(const ConvolutionOp& convolution) {
     return static_cast<double>(convolution.width * (convolution.taps + 1)) / t;
   }
-  double operator()(const StateSpaceOp& scan) { return 3 * static_cast<double>(scan.shape.heads) / t; }
+  double operator()(const StateSpaceOp& scan) { return static_cast<double>(scan.shape.scan_values()) / t; }
   double operator()(const LinearOp& linear) {
     const double in = static_cast<double>(linear.in), out = static_cast<double>(linear.out);
     if (linear.split == TensorSplit::whole) return whole(in * out + (linear.bias ? out : 0));
@@ -170,35 +164,41 @@ struct Gradients {
 struct GradientBytes {
   double h, e, T, T_sp, t;
   const Sharding& s;
+  bool frozen = false;  ///< the operator has no weight gradients
 
   bool accumulates_apart() const {
-    return !*s.framework->gradient_accumulation_fusion && (s.microbatches > 1 || s.gradient > e);
+    return !frozen && !*s.framework->gradient_accumulation_fusion && (s.microbatches > 1 || s.gradient > e);
   }
   Gradients operator()(const NormOp& norm) const {
     const double bytes = e * norm_elements(norm, h, s);
     return {bytes, bytes};
   }
+  Gradients operator()(const AdapterOp& adapter) const {
+    const double rows = adapter.split == TensorSplit::whole ? T_sp : T;
+    double out = 0;
+    for (std::int64_t width : adapter.outs) out += static_cast<double>(width);
+    return {e * rows * out / t,
+            e * rows * static_cast<double>(adapter.in) / (adapter.split == TensorSplit::row ? t : 1)};
+  }
+  Gradients operator()(const ConvolutionOp& convolution) const {
+    const double bytes = e * T * static_cast<double>(convolution.width) / t;
+    return {bytes, bytes, bytes};  // its output, computed again
+  }
+  /// Of a chunk's states, as they were and their gradient, in fp32 (ssd_combined.py).
+  Gradients operator()(const StateSpaceOp& scan) const {
+    const StateSpace& ssm = scan.shape;
+    const double inner = static_cast<double>(ssm.inner()), chunk = static_cast<double>(ssm.chunk);
+    const double states = ssm.selective() ? 0 : 2 * 4 * inner * static_cast<double>(ssm.state) / chunk;
+    return {e * T * inner / t, e * T * static_cast<double>(ssm.convolved()) / t, T * states / t};
+  }
   Gradients operator()(const LinearOp& linear) const {
     const double in = static_cast<double>(linear.in), out = static_cast<double>(linear.out);
     const double inside = rows_inside(linear.rows, s), stored = rows_stored(linear.rows, s);
     const double weight = accumulates_apart() ? e * in * out / (linear.split == TensorSplit::whole ? 1 : t) : 0;
-    const double gathered = s.sequence_parallel && linear.starts_region ? e * inside * in : 0;
+    const double gathered = s.sequence_parallel && linear.starts_region && !frozen ? e * inside * in : 0;
     if (linear.split == TensorSplit::column) return {e * inside * out / t, e * inside * in, weight + gathered};
     if (linear.split == TensorSplit::row) return {e * inside * out, e * inside * in / t, weight};
     return {e * stored * out, e * stored * in, weight};
-  }
-  Gradients operator()(const AdapterOp& adapter) const {
-    const double rows = adapter.split == TensorSplit::whole ? T_sp : T;
-    const double in = static_cast<double>(adapter.in) / (adapter.split == TensorSplit::row ? t : 1);
-    return {0, e * rows * in, e * rows * static_cast<double>(adapter.rank)};  // the output's is the linear's
-  }
-  Gradients operator()(const ConvolutionOp& convolution) const {
-    const double bytes = e * T * static_cast<double>(convolution.width) / t;
-    return {bytes, bytes};
-  }
-  Gradients operator()(const StateSpaceOp& scan) const {
-    const StateSpace& ssm = scan.shape;
-    return {e * T * static_cast<double>(ssm.inner()) / t, e * T * static_cast<double>(ssm.convolved() + ssm.heads) / t};
   }
   Gradients operator()(const RotaryOp& rotary) const {
     const double bytes = e * T * static_cast<double>(rotary.width) / t;
@@ -238,11 +238,11 @@ struct GradientBytes {
   }
   Gradients operator()(const ResidualOp&) const { return {e * T_sp * h, e * T_sp * h}; }
   Gradients operator()(const EmbeddingOp& embedding) const {  // a dense gradient of the table, then added to the sum
-    const bool apart = s.microbatches > 1 || s.gradient > e;
+    const bool apart = !frozen && (s.microbatches > 1 || s.gradient > e);
     return {e * T_sp * h, 0, (s.sequence_parallel ? e * T * h : 0) + (apart ? e * table(embedding.vocab) : 0)};
   }
   Gradients operator()(const LmHeadOp& head) const {  // that of the logits is among the bytes of the loss
-    const bool apart = s.microbatches > 1 || s.gradient > e;
+    const bool apart = !frozen && (s.microbatches > 1 || s.gradient > e);
     return {0, e * T * h, (s.sequence_parallel ? e * T * h : 0) + (apart ? e * table(head.vocab) : 0)};
   }
   Gradients operator()(const CrossEntropyOp&) const { return {}; }
@@ -276,7 +276,10 @@ Kept BlockBuilder::kept_by(std::size_t index, SavedBytes& saved) const {
                          std::holds_alternative<LmHeadOp>(op.what);
   const bool after_attention = index > 0 && std::holds_alternative<CoreAttentionOp>(block_.ops[index - 1].what);
   if (op.frozen && is_linear && !(after_attention && s_.flash_attention)) return {};
-  return std::visit(saved, op.what);
+  Kept kept = std::visit(saved, op.what);
+  // What the weight of an eager norm multiplies is for the gradient of that weight.
+  if (op.frozen && std::holds_alternative<NormOp>(op.what)) kept.rest = std::max(0.0, kept.rest - kept.input);
+  return kept;
 }
 
 /// What each operator of the block keeps from its forward pass, and what of that is dropped until its backward pass.
@@ -310,7 +313,8 @@ BlockBuilder::Held BlockBuilder::held_by_ops() const {
     }
     held.ops.push_back({kept.total(), stays, again});
   }
-  if (policy == Recompute::full) held.rest = e_ * T_sp_ * h_;  // the block's input
+  if (first_with_backward() == block_.ops.size()) return held;  // it keeps nothing
+  if (policy == Recompute::full) held.rest = e_ * T_sp_ * h_;   // the block's input
   if (policy == Recompute::selective_op) {
     // The block's input, the attention's output, and every other linear's.
     held.rest = e_ * T_sp_ * h_;
@@ -351,13 +355,14 @@ void BlockBuilder::account_memory(LocalBlock& local) const {
   local.saved = Bytes(saved);
 
   // Backward: what an operator kept goes when it is done; what runs again is there again, all of its stretch at once.
-  const GradientBytes gradients{h_, e_, T_, T_sp_, t_, s_};
+  GradientBytes gradients{h_, e_, T_, T_sp_, t_, s_};
   const bool residual = std::any_of(block_.ops.begin(), block_.ops.end(),
                                     [](const ModelOp& op) { return std::holds_alternative<ResidualOp>(op.what); });
   const double passed_by = residual ? e_ * T_sp_ * h_ : 0;  // the gradient of the other branch
   double alive = saved;
   for (std::size_t i = block_.ops.size(); i-- > first_with_backward();) {
     const HeldByOp& op = held.ops[i];
+    gradients.frozen = block_.ops[i].frozen;
     if (op.again && (i + 1 == held.ops.size() || !held.ops[i + 1].again)) {
       double dropped = 0;
       for (std::size_t j = i + 1; j-- > 0 && held.ops[j].again;) dropped += held.ops[j].all - held.ops[j].stays;

@@ -1,6 +1,7 @@
 #include "simulator/report/summarize.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 #include <fmt/format.h>
 
@@ -30,6 +31,9 @@ std::string plan_text(const ParallelPlan& plan) {
   if (plan.expert_parallel > 1) text += fmt::format(", EP {}", plan.expert_parallel);
   if (plan.expert_tensor_parallel.value_or(1) > 1) text += fmt::format(", ETP {}", *plan.expert_tensor_parallel);
   if (plan.zero > 0) text += fmt::format(", ZeRO-{}", plan.zero);
+  if (plan.attention_length) {
+    text += fmt::format(", documents of {} tokens", count_text(std::round(*plan.attention_length)));
+  }
   if (plan.lora) text += fmt::format(", LoRA of rank {}", plan.lora->rank);
   if (plan.frozen_layers > 0) text += fmt::format(", first {} layers frozen", plan.frozen_layers);
   text += fmt::format("; microbatch {} of {} sequences of {} tokens; recompute {}; {}", plan.microbatch,

@@ -71,6 +71,7 @@ struct ParallelPlan {
   std::optional<bool> overlap_tp;
   std::optional<bool> overlap_p2p;
   std::optional<bool> overlap_ep;
+  std::optional<bool> overlap_shared_experts;  ///< absent: no (Megatron-LM --moe-shared-expert-overlap)
   std::optional<bool> cuda_graphs;
   std::optional<std::string> dispatcher;  ///< of tokens to experts: a name in the dispatchers' table
 

@@ -79,6 +79,7 @@ inline void add_experts(Job& job) {
   plan.expert_parallel = *rc::gen::element(1, 2, 4, 8);
   while (ranks % (std::int64_t{plan.expert_parallel} * *plan.expert_tensor_parallel) != 0) plan.expert_parallel /= 2;
   if (plan.expert_parallel == 0) plan.expert_parallel = plan.expert_tensor_parallel.emplace(1);
+  plan.overlap_shared_experts = *rc::gen::arbitrary<bool>();
   plan.dispatcher = *rc::gen::element<std::string>("alltoall", "allgather", "deepep");
   plan.overlap_ep = (plan.schedule == "none" || plan.schedule == "interleaved-1f1b") && *rc::gen::arbitrary<bool>();
   job.framework.host_time_per_moe_operator.value = *rc::gen::element(0.0_us, 40.0_us);
