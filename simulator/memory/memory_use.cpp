@@ -32,7 +32,7 @@ StateBytes fully_sharded_state_bytes(double shard_ranks, double moment) {
 
 Bytes MemoryUse::reserved() const {
   const Bytes room = std::max(capacity - outside(), allocated());
-  return std::min(allocated() * fragmentation, room);
+  return std::min((allocated() + other_moment) * fragmentation, room);
 }
 
 namespace {
@@ -183,6 +183,24 @@ Bytes dummy_gradients(const ShardedModel& model, const std::vector<ChunkContents
   return Bytes(computed_bytes(plan) * elements);
 }
 
+/// A flat copy of gradients on their way into the reduction: so many of them, at least the largest tensor, in the type
+/// that they are summed in (deepspeedai/DeepSpeed runtime/engine.py, buffered_allreduce_fallback and flatten).
+Bytes reduction_bucket(const ShardedModel& model, const std::vector<ChunkContents>& chunks, const ParallelPlan& plan,
+                       const Framework& framework) {
+  if (*framework.reduce_buffer == Bytes{}) return Bytes{};
+  double elements = framework.reduce_buffer->si() / 2;
+  for (const ChunkContents& chunk : chunks) {
+    for (const auto& [kind, count] : chunk.layers) {
+      for (const auto& [rows, columns] : model.kinds[static_cast<std::size_t>(kind)].weights) {
+        elements = std::max(elements, rows * columns);
+      }
+    }
+    if (chunk.embedding || chunk.head) elements = std::max(elements, model.embedding_table_parameters);
+  }
+  // ZeRO-3 reduces what autograd makes.
+  return Bytes(elements * (plan.zero >= 3 ? computed_bytes(plan) : accumulated_bytes(plan, framework)));
+}
+
 }  // namespace
 
 MemoryUse stage_memory(const ShardedModel& model, int stage, const ParallelPlan& plan, const Framework& framework,
@@ -204,8 +222,10 @@ MemoryUse stage_memory(const ShardedModel& model, int stage, const ParallelPlan&
     use.parameters += Bytes(states.parameters * parameters);
     use.gradients += Bytes(states.gradients * parameters);
     use.optimizer += Bytes(states.optimizer * parameters);
-    if (*framework.launch_mode != LaunchMode::compiled)
-      step += Bytes(states.step * parameters);  // XLA: one fused update
+    // XLA: one fused update. DeepSpeed flattens the 16-bit gradients of a shard, then widens them (stage_1_and_2.py, step).
+    if (*framework.launch_mode == LaunchMode::compiled) continue;
+    const double flat = *framework.reduce_buffer > Bytes{} ? states.step / 2 : 0;
+    step += Bytes((states.step + flat) * parameters);
   }
   if (plan.optimizer_on_cpu()) {
     // States lie in the host's memory; gradients that are sharded go there as soon as they are reduced.
@@ -221,6 +241,8 @@ MemoryUse stage_memory(const ShardedModel& model, int stage, const ParallelPlan&
   use.working = pass.activations - use.held;
   // The step begins when the last activation is gone.
   const bool at_step = step > pass.activations + pass.gathered;
+  // A planned arena puts one where the other was.
+  if (*framework.fragmentation > 1) use.other_moment = std::min(step, pass.activations + pass.gathered);
   const Candidate most = at_step ? Candidate{step, Bytes{}, {"optimizer", "optimizer"}} : pass;
   use.activations = most.activations;
   use.fullest = most.what;
@@ -232,7 +254,8 @@ MemoryUse stage_memory(const ShardedModel& model, int stage, const ParallelPlan&
   use.buffers = boundary * (exchanged + sent) + dummy_gradients(model, chunks, plan, framework) + most.gathered;
   if (plan.dense_copies() > 1) {
     // Overlapped, buckets fill while others are reduced.
-    use.buffers += *framework.reduce_buffer * (plan.overlap_grad_reduce.value() ? *framework.overlapped_buffers : 1);
+    use.buffers += reduction_bucket(model, chunks, plan, framework) *
+                   (plan.overlap_grad_reduce.value() ? *framework.overlapped_buffers : 1);
   }
   use.communicators = *framework.communicator_memory * communicators(plan, model.tied_embeddings, stage);
   use.context = *gpu.context_memory + *framework.kernel_memory;

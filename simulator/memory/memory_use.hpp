@@ -30,6 +30,8 @@ struct MemoryUse {
   Bytes buffers;        ///< tensors of the software: gathered parameters, reduction buckets, exchanged activations
   Bytes communicators;  ///< NCCL's, outside the allocator
   Bytes context;        ///< CUDA context and loaded kernels
+  Bytes other_moment;   ///< what the passes or the optimizer's step need, whichever is less: cached blocks of one kind
+                        ///< do not serve the other's tensors
   Fullest fullest;
   double fragmentation = 1;  ///< reserved / allocated, where there is room
   Bytes capacity;

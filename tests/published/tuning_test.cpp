@@ -77,7 +77,9 @@ TEST(Tuning, RatiosOfPublishedComparisons) {
       EXPECT_TRUE(known.empty()) << name << " holds now (" << predicted << "): clear its `misses`";
     } else {
       EXPECT_FALSE(known.empty()) << name << ": predicted " << predicted << ", measured " << measured;
-      if (!known.empty()) EXPECT_NEAR(predicted, std::stod(known), 0.02) << name << ": the miss has changed";
+      if (!known.empty()) {
+        EXPECT_NEAR(predicted, std::stod(known), 0.02) << name << ": the miss has changed";
+      }
     }
   }
   fmt::print("{}{} hold, {} miss\n", shown.to_string(), held, missed);
