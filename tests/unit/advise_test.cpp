@@ -44,7 +44,9 @@ TEST(Advise, WhatFitsComesFirstByItsTime) {
   EXPECT_TRUE(advice.front().fits);
   for (std::size_t i = 1; i < advice.size(); ++i) {
     EXPECT_GE(advice[i - 1].fits, advice[i].fits);
-    if (advice[i - 1].fits == advice[i].fits) EXPECT_LE(advice[i - 1].step_time, advice[i].step_time);
+    if (advice[i - 1].fits == advice[i].fits) {
+      EXPECT_LE(advice[i - 1].step_time, advice[i].step_time);
+    }
     EXPECT_GT(advice[i].saved, Bytes{});
   }
 }
