@@ -270,6 +270,7 @@ YamlNode extended(const YamlNode& root, YamlNode base, const std::string& base_n
     remark(base, basis->node(), why);
   }
   base.erase(version_key);  // what the base is chosen for, not what it is
+  base.erase(compiled_key);
   fill_in(result, std::move(base));
   return result;
 }
@@ -340,6 +341,7 @@ Framework read_framework(const YamlNode& root, const std::string& name) {
   Framework framework;
   framework.name = name;
   map.skip(version_key);
+  map.skip(compiled_key);
   field(map, "description", framework.description);
   framework.family = map.require("family").choice("family of frameworks", framework_families);
   field(map, "attention_kernel", framework.attention_kernel);

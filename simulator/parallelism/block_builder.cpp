@@ -146,6 +146,11 @@ void BlockBuilder::quantise(OpList& ops, Pass pass, double tensor_elements, doub
 
 namespace {
 
+/// Bytes of one rotation of queries and keys: read and write once, or as PyTorch's operators do it, x cos + turned(x) sin:
+/// half of x is negated (1) and joined with the other (2), two products (2 + 2) and their sum (3). The form with complex
+/// numbers moves as many: to fp32 (3), their product (4), and back (3).
+double rotary_bytes(const Framework& framework, double element) { return (*framework.fused_rotary ? 2 : 10) * element; }
+
 /// Queries, keys and values of latent attention are put together by a kernel each.
 double rotary_kernels(const RotaryOp& rotary, const Framework& framework) {
   return (*framework.fused_rotary ? 1 : 4) + (rotary.assembles ? 2 : 0);
@@ -195,7 +200,8 @@ void BlockBuilder::forward(const LinearOp& linear, std::string_view name, Pass p
 }
 
 void BlockBuilder::forward(const RotaryOp& rotary, std::string_view name, Pass pass, OpList& ops) {
-  memory(ops, name, pass, 2 * e_ * T_ * static_cast<double>(rotary.width) / t_, rotary_kernels(rotary, framework_));
+  memory(ops, name, pass, rotary_bytes(framework_, e_) * T_ * static_cast<double>(rotary.width) / t_,
+         rotary_kernels(rotary, framework_));
 }
 
 namespace {
@@ -473,7 +479,7 @@ void BlockBuilder::backward(const LinearOp& linear, std::string_view name, OpLis
 }
 
 void BlockBuilder::backward(const RotaryOp& rotary, std::string_view name, OpList& ops) {
-  memory(ops, name, Pass::backward_input, 2 * e_ * T_ * static_cast<double>(rotary.width) / t_,
+  memory(ops, name, Pass::backward_input, rotary_bytes(framework_, e_) * T_ * static_cast<double>(rotary.width) / t_,
          rotary_kernels(rotary, framework_));
 }
 

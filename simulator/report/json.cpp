@@ -79,6 +79,19 @@ Json disturbances_tree(const Report& report) {
   return tree;
 }
 
+Json anchor_tree(const Anchor& anchor) {
+  Json tree{{"constants", Json::array()}, {"runs", Json::array()}};
+  for (const Anchor::Constant& c : anchor.constants) {
+    tree["constants"].push_back(
+        {{"name", c.name}, {"multiplier", c.multiplier}, {"least", c.low}, {"most", c.high}, {"informed", c.informed}});
+  }
+  for (const Anchor::Run& r : anchor.runs) {
+    tree["runs"].push_back(
+        {{"name", r.name}, {"measured_s", r.measured.si()}, {"before_s", r.before.si()}, {"after_s", r.after.si()}});
+  }
+  return tree;
+}
+
 Json advice_tree(const Advice& advice) {
   return {{"change", advice.change},          {"setting", advice.setting}, {"saved_bytes", advice.saved.si()},
           {"peak_bytes", advice.memory.si()}, {"fits", advice.fits},       {"step_time_s", advice.step_time.si()},
@@ -180,6 +193,7 @@ nlohmann::ordered_json json_tree(const Report& report, const ReportStyle& style)
                                        {"time_s", part.time.si()}});
     }
   }
+  if (report.anchor) tree["anchor"] = anchor_tree(*report.anchor);
   if (report.reference) tree["published"] = published_tree(*report.reference, report.error_percent());
   if (style.explain) {
     tree["operators"] = Json::array();

@@ -70,6 +70,22 @@ struct Roofs {
   double ridge() const { return matrix.empty() || hbm.si() == 0 ? 0 : matrix.front().peak.si() / hbm.si(); }
 };
 
+/// What measured runs of the user's own changed.
+struct Anchor {
+  struct Constant {
+    std::string name;       ///< "sustained clock of h100-80gb-sxm in bf16"
+    double multiplier = 1;  ///< of the profile's value
+    double low = 1, high = 1;
+    bool informed = false;  ///< whether the runs say anything about it
+  };
+  struct Run {
+    std::string name;
+    Seconds measured, before, after;  ///< step times: predicted before and after
+  };
+  std::vector<Constant> constants;
+  std::vector<Run> runs;
+};
+
 /// One change of the plan that saves memory, predicted.
 struct Advice {
   std::string change;   ///< "recompute every layer"
@@ -169,6 +185,7 @@ struct Report {
   std::int64_t gpus = 0;
   std::int64_t gpus_per_node = 1;
   std::int64_t tokens_per_step = 0;
+  std::optional<Anchor> anchor;
   std::optional<Reference> reference;  ///< the published figures beside the prediction
 
   /// Whether a step was timed: a plan that does not divide has no time, one that does not fit may have one.

@@ -155,6 +155,26 @@ std::string answers(const Report& r, const Paint& paint) {
   return page;
 }
 
+/// What the user's own runs moved, and how well they are met.
+std::string anchor_text(const Anchor& anchor, const Paint& paint) {
+  TextTable constants({{"constant"}, {"moved", Align::right}, {"could be", Align::right}});
+  for (const Anchor::Constant& c : anchor.constants)
+    constants.add_row({c.name, c.informed ? fmt::format("x {:.3f}", c.multiplier) : "unseen by these runs",
+                       fmt::format("{:.2f} to {:.2f}", c.low, c.high)});
+  TextTable runs({{"run"},
+                  {"measured", Align::right},
+                  {"before", Align::right},
+                  {"error", Align::right},
+                  {"anchored", Align::right},
+                  {"error", Align::right}});
+  for (const Anchor::Run& r : anchor.runs)
+    runs.add_row({shortened(r.name, 44), to_text(r.measured), to_text(r.before),
+                  fmt::format("{:+.1f}%", 100 * (r.before / r.measured - 1)), to_text(r.after),
+                  fmt::format("{:+.1f}%", 100 * (r.after / r.measured - 1))});
+  return title(paint, "Anchored on measured runs") + indented(constants.to_string()) + "\n" +
+         indented(runs.to_string());
+}
+
 std::string bar_line(const Paint& paint, const char* label, double share, const std::string& amount) {
   return fmt::format("  {}{:>9}{:>8}  {}\n", padded(label, bar_label_width), amount, percent_text(share),
                      paint.bar(bar(share, bar_width)));
@@ -431,6 +451,7 @@ std::string text_report(const Report& report, const ReportStyle& style) {
   std::string page;
   if (!report.feasible) page += paint.bad("Cannot run: ") + wrapped("", report.infeasible_reason) + "\n";
   page += heading(report, paint) + answers(report, paint);
+  if (report.anchor) page += anchor_text(*report.anchor, paint);
   if (report.has_time()) page += where_the_time_goes(report, paint);
   if (report.memory.peak() > Bytes{}) page += where_the_memory_goes(report, paint);
   page += memory_over_time(report, paint) + advice(report, paint);

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "simulator/advise.hpp"
+#include "simulator/anchor.hpp"
 #include "simulator/base/files.hpp"
 #include "simulator/cluster/placement.hpp"
 #include "simulator/report/formats.hpp"
@@ -38,6 +39,7 @@ struct Options {
   int steps = 1;
   std::string format = "text";
   std::string trace, trace_ranks, trace_window;
+  std::vector<std::string> anchors;
   bool explain = false;
   bool memory = false;
   bool advise = false;
@@ -89,6 +91,20 @@ void write_trace(const Timeline& timeline, const std::string& path) {
   write_file_atomically(path, [&](const Sink& sink) { chosen->write(timeline, sink); });
 }
 
+std::vector<Job> anchor_runs(const std::vector<std::string>& anchors) {
+  std::vector<Job> runs;
+  for (const std::string& anchor : anchors) {
+    if (anchor.find('#') != std::string::npos) {
+      runs.push_back(load_job(anchor));
+      continue;
+    }
+    const std::vector<ReferenceEntry> entries = load_reference_runs({anchor});
+    if (entries.empty()) throw UserError(anchor + ": no measured run there (a scenario with `measured:`)");
+    for (const ReferenceEntry& entry : entries) runs.push_back(entry.job);
+  }
+  return runs;
+}
+
 /// The source of a published run, whose own figures its interval must not know; none for a scenario of one's own.
 std::string source_of(const Job& job, const std::string& scenario) {
   if (!job.reference) return "";
@@ -102,11 +118,17 @@ Exit run(const Options& options) {
   }
   const ReportFormat& format = chosen("format", options.format, report_formats());
   const std::string scenario = options.inputs.one_file("SCENARIO");
-  const Job job = load_job(scenario, options.inputs.overrides());
+  Job job = load_job(scenario, options.inputs.overrides());
+  std::optional<Anchor> anchor;
+  if (!options.anchors.empty()) {
+    anchor = anchored(anchor_runs(options.anchors), job);
+    job = with_anchor(*anchor, std::move(job));
+  }
   const ExecutionOptions execution = execution_of(options, job);
 
   Timeline timeline;
   Report report = predict(job, execution, execution.record_spans ? &timeline : nullptr);
+  report.anchor = anchor;
   add_interval(load_learned_errors(), traits_of(job), source_of(job, scenario), report);
   if (!options.trace.empty() && report.has_time()) write_trace(timeline, options.trace);
   if (!options.trace.empty() && !report.has_time()) print_note("no trace is written: the plan cannot run");
@@ -125,6 +147,8 @@ Action add_predict(CLI::App& app) {
   app.add_flag("--explain", options->explain, "Also operators, every stage, every assumption");
   app.add_flag("--memory", options->memory, "Also what a GPU of each stage holds over the step, and when most");
   app.add_flag("--advise", options->advise, "Also changes that take less memory; always where a plan does not fit");
+  app.add_option("--anchor", options->anchors, "Measured runs that set the clock, host and network: FILE or FILE#RUN")
+      ->type_name("RUNS ...");
   app.add_option("--trace", options->trace, "Write a timeline for ui.perfetto.dev: FILE.json or FILE.perfetto-trace")
       ->type_name("FILE");
   app.add_option("--trace-ranks", options->trace_ranks, "Only these simulated ranks: 0-7,64")
@@ -164,6 +188,7 @@ Action add_predict(CLI::App& app) {
   stepcast predict scenarios/published/korthikanti-2022.yaml#kort-t5-22b-full --format json
   stepcast predict scenarios/quickstart.yaml --memory --advise
   stepcast predict scenarios/quickstart.yaml --trace step.json
+  stepcast predict scenarios/my-512-gpus.yaml --anchor scenarios/my-one-node.yaml
   stepcast predict scenarios/llama3-70b-256-h100.yaml --steps 20 --trace step.perfetto-trace --trace-ranks 0-7)");
   return [options] { return run(*options); };
 }
