@@ -215,7 +215,8 @@ MemoryUse stage_memory(const ShardedModel& model, int stage, const ParallelPlan&
                                                 {count.expert, trained.expert, plan.expert_copies()}}) {
     const auto shards = static_cast<double>(copies);
     // What is not trained is there in the type that it is computed with, and nothing more.
-    use.parameters += Bytes((all - parameters) * computed_bytes(plan) / (plan.zero >= 3 ? shards : 1));
+    use.parameters +=
+        Bytes((all - parameters) * computed_bytes(plan) / (plan.zero >= 3 || sharded_master ? shards : 1));
     const StateBytes states =
         sharded_master ? fully_sharded_state_bytes(shards, moment)
                        : adam_state_bytes(plan.precision, held_bytes(plan, framework), plan.zero, shards, moment);
