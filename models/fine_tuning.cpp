@@ -102,6 +102,10 @@ ModelGraph fine_tuned(ModelGraph graph, const ParallelPlan& plan) {
   }
   graph.kinds = std::move(kinds);
   if (lora != nullptr) freeze(graph.head, nullptr);
+  for (ModelOp& op : graph.head.ops) {  // a tied head is the embedding
+    const auto* head = std::get_if<LmHeadOp>(&op.what);
+    if (head != nullptr && head->tied) op.frozen = true;
+  }
   graph.head.passes_gradient = trained_before;
   return graph;
 }

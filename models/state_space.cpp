@@ -1,5 +1,5 @@
 /// State-space layers: Mamba-2 (arXiv 2405.21060), operators and tensor-parallel splits as in Megatron-LM
-/// `mamba_mixer.py`: heads and groups are split.
+/// `mamba_mixer.py`: heads and groups are split; and Mamba (arXiv 2312.00752), channels split, its small projection reduced.
 
 #include "models/families.hpp"
 #include "models/parts.hpp"
@@ -14,13 +14,21 @@ void add_state_space(const Architecture& model, Block& layer) {
   };
 
   add("input_norm", NormOp{model.norm}, module::layernorm);
+  const std::int64_t steps = ssm.selective() ? 0 : ssm.heads;
   add("in_proj", LinearOp{.in = h,
-                          .out = ssm.inner() + ssm.convolved() + ssm.heads,  // z; x, B and C; dt
+                          .out = ssm.inner() + ssm.convolved() + steps,  // z; x, B and C; dt
                           .split = TensorSplit::column,
                           .parts = {}});
   add("convolution", ConvolutionOp{ssm.convolved(), ssm.convolution});
+  if (ssm.selective()) {
+    const std::int64_t chosen = ssm.step_rank + 2 * ssm.state;  // dt, B and C of each token
+    add("x_proj",
+        LinearOp{.in = ssm.inner(), .out = chosen, .split = TensorSplit::row, .parts = {}, .saves_input = false});
+    add("dt_proj",
+        LinearOp{.in = ssm.step_rank, .out = ssm.inner(), .bias = true, .split = TensorSplit::column, .parts = {}});
+  }
   add("state_space_scan", StateSpaceOp{ssm});
-  add("gated_norm", NormOp{.kind = NormKind::rmsnorm, .width = ssm.inner(), .vectors = 1});
+  if (!ssm.selective()) add("gated_norm", NormOp{.kind = NormKind::rmsnorm, .width = ssm.inner(), .vectors = 1});
   add("out_proj", LinearOp{.in = ssm.inner(), .out = h, .split = TensorSplit::row, .parts = {}});
   add("state_space_residual", ResidualOp{});
 }

@@ -23,7 +23,6 @@ std::string unsupported_reason(const Job& job) {
     return "context parallelism with unfused attention";
   }
   if (!recompute_policy(plan.recompute)) return fmt::format("recompute policy '{}'", plan.recompute);
-  if (plan.cpu_offload == "all") return fmt::format("offload to the CPU ({})", plan.cpu_offload);
   const Schedule* const schedule = find_schedule(plan.schedule);
   if (schedule == nullptr) return fmt::format("pipeline schedule '{}'", plan.schedule);
   if (plan.optimizer != "adam") return fmt::format("optimizer '{}'", plan.optimizer);
@@ -82,7 +81,7 @@ std::string infeasible_reason(const Job& job) {
   if (model.ssm && model.ssm->heads % t != 0) {
     return not_divisible("the state-space heads", model.ssm->heads, "tensor_parallel", t);
   }
-  if (model.ssm && model.ssm->groups % t != 0) {
+  if (model.ssm && !model.ssm->selective() && model.ssm->groups % t != 0) {
     return not_divisible("the state-space groups", model.ssm->groups, "tensor_parallel", t);
   }
   if (plan.frozen_layers > model.layers) {
@@ -214,6 +213,7 @@ ExpertSharding expert_sharding_of(const Job& job, const Sharding& sharding) {
   expert.dispatcher = find_dispatcher(plan.dispatcher.value_or(*job.framework.dispatcher));
   CHECK(expert.dispatcher != nullptr, "the reader knows the dispatchers");
   expert.group = group_shape(job.cluster, expert.parallel, expert.tensor);
+  expert.overlap_shared = plan.overlap_shared_experts.value_or(false) && plan.expert_parallel > 1;
   const bool sent_fp8 = plan.precision == Precision::fp8 && *job.framework.fp8_dispatch;
   expert.element = sent_fp8 ? 1 : sharding.element;
   return expert;

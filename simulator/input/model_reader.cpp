@@ -129,6 +129,7 @@ StateSpace read_state_space(const YamlValue& value) {
   ssm.groups = find_integer(map, "groups", {1, ssm.heads}).value_or(ssm.groups);
   ssm.convolution = find_integer(map, "convolution", {1, 1024}).value_or(ssm.convolution);
   ssm.chunk = find_integer(map, "chunk", tokens_range).value_or(ssm.chunk);
+  ssm.step_rank = find_integer(map, "step_rank", {0, width_range.highest}).value_or(0);
   map.finish();
   return ssm;
 }

@@ -1,6 +1,7 @@
 #include "simulator/parallelism/block_builder.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace stepcast {
 
@@ -19,21 +20,25 @@ BlockBuilder::BlockBuilder(const Block& block, double hidden, const Sharding& sh
 LocalBlock BlockBuilder::build() {
   LocalBlock local;
   for (const ModelOp& op : block_.ops) forward(op, Pass::forward, local.forward);
-  pending_ = -1;
+  pending_ = later_ = -1;
   const std::size_t first = first_with_backward();
   const bool runs_back = first < block_.ops.size();
   if (runs_back && recomputed_ && s_.recompute == Recompute::full) recompute_forward(local.backward);
   if (runs_back && recomputed_ && s_.recompute == Recompute::selective_op) recompute_selected(local.backward);
   for (std::size_t i = block_.ops.size(); i-- > first;) {
     if (runs_again(i) && !runs_again(i + 1)) recompute_modules(i, local.backward);
-    const ModelOp& op = block_.ops[i];
-    frozen_ = op.frozen;
-    passes_gradient_ = block_.passes_gradient || i > first;
-    std::visit([&](const auto& what) { backward(what, op.name, local.backward); }, op.what);
+    if (!waits_for_exchange(block_.ops[i])) backward_at(i, local.backward);
   }
   local.recomputed_share = recomputed_share(local);
   account_memory(local);
   return local;
+}
+
+void BlockBuilder::backward_at(std::size_t index, OpList& ops) {
+  const ModelOp& op = block_.ops[index];
+  frozen_ = op.frozen;
+  passes_gradient_ = block_.passes_gradient || index > first_with_backward();
+  std::visit([&](const auto& what) { backward(what, op.name, ops); }, op.what);
 }
 
 /// Autograd goes back no further than to the first weight that is trained.
@@ -90,7 +95,7 @@ double BlockBuilder::recomputed_share(const LocalBlock& local) const {
 void BlockBuilder::push(OpList& ops, LocalOp op) {
   if (pending_ >= 0 && ops[static_cast<std::size_t>(pending_)].lane != op.lane) {
     op.after = pending_;
-    pending_ = -1;
+    pending_ = std::exchange(later_, -1);
   }
   ops.push_back(op);
 }
@@ -141,6 +146,11 @@ void BlockBuilder::quantise(OpList& ops, Pass pass, double tensor_elements, doub
 
 namespace {
 
+/// Bytes of one rotation of queries and keys: read and write once, or as PyTorch's operators do it, x cos + turned(x) sin:
+/// half of x is negated (1) and joined with the other (2), two products (2 + 2) and their sum (3). The form with complex
+/// numbers moves as many: to fp32 (3), their product (4), and back (3).
+double rotary_bytes(const Framework& framework, double element) { return (*framework.fused_rotary ? 2 : 10) * element; }
+
 /// Queries, keys and values of latent attention are put together by a kernel each.
 double rotary_kernels(const RotaryOp& rotary, const Framework& framework) {
   return (*framework.fused_rotary ? 1 : 4) + (rotary.assembles ? 2 : 0);
@@ -149,6 +159,7 @@ double rotary_kernels(const RotaryOp& rotary, const Framework& framework) {
 }  // namespace
 
 void BlockBuilder::forward(const ModelOp& op, Pass pass, OpList& ops) {
+  if (waits_for_exchange(op)) return;
   std::visit([&](const auto& what) { forward(what, op.name, pass, ops); }, op.what);
 }
 
@@ -189,7 +200,8 @@ void BlockBuilder::forward(const LinearOp& linear, std::string_view name, Pass p
 }
 
 void BlockBuilder::forward(const RotaryOp& rotary, std::string_view name, Pass pass, OpList& ops) {
-  memory(ops, name, pass, 2 * e_ * T_ * static_cast<double>(rotary.width) / t_, rotary_kernels(rotary, framework_));
+  memory(ops, name, pass, rotary_bytes(framework_, e_) * T_ * static_cast<double>(rotary.width) / t_,
+         rotary_kernels(rotary, framework_));
 }
 
 namespace {
@@ -334,7 +346,10 @@ void BlockBuilder::recompute_forward(OpList& ops) {
   // are not run again. Megatron's own checkpoint runs all.
   std::size_t count = block_.ops.size();
   if (*framework_.recompute_stops_early) {
-    while (count > 0 && !std::holds_alternative<LinearOp>(block_.ops[count - 1].what)) --count;
+    const auto is_linear = [](const ModelOp& op) {
+      return std::holds_alternative<LinearOp>(op.what) || std::holds_alternative<ExpertLinearOp>(op.what);
+    };
+    while (count > 0 && !is_linear(block_.ops[count - 1])) --count;
     if (count > 0) --count;
   }
   for (std::size_t i = 0; i < count; ++i) forward(block_.ops[i], Pass::recompute, ops);
@@ -464,7 +479,7 @@ void BlockBuilder::backward(const LinearOp& linear, std::string_view name, OpLis
 }
 
 void BlockBuilder::backward(const RotaryOp& rotary, std::string_view name, OpList& ops) {
-  memory(ops, name, Pass::backward_input, 2 * e_ * T_ * static_cast<double>(rotary.width) / t_,
+  memory(ops, name, Pass::backward_input, rotary_bytes(framework_, e_) * T_ * static_cast<double>(rotary.width) / t_,
          rotary_kernels(rotary, framework_));
 }
 

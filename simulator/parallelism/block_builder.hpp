@@ -89,9 +89,25 @@ class BlockBuilder {
   double recomputed_share(const LocalBlock& local) const;
   void send_to_experts(const Routing&, double element, Pass pass, OpList& ops);
   void send_to_tokens(const Routing&, Pass pass, OpList& ops);
+  bool waits_for_exchange(const ModelOp& op) const;
+  void forward_beside(bool first_half, Pass pass, OpList& ops);
+  void backward_beside(bool first_half, OpList& ops);
+  void backward_at(std::size_t op, OpList& ops);
   void exchange_tokens(std::string_view name, const Collective& exchange, Pass pass, OpList& ops);
   void expert_tensor_collective(const Routing&, std::string_view name, CollectiveKind kind, Pass pass, OpList& ops);
   void ring_attention(const CoreAttentionOp&, std::string_view name, Pass pass, bool backward, OpList& ops);
+
+  // Memory, in bytes.
+  struct HeldByOp {
+    double all = 0;      ///< for its backward pass
+    double stays = 0;    ///< of these, from the forward pass on
+    bool again = false;  ///< the rest is computed again, together with its neighbours'
+  };
+  struct Held {
+    std::vector<HeldByOp> ops;
+    double rest = 0;  ///< of no operator in particular
+  };
+  Held held_by_ops() const;
   void account_memory(LocalBlock& local) const;
   Kept kept_by(std::size_t index, SavedBytes& saved) const;
 
@@ -105,6 +121,11 @@ class BlockBuilder {
   int background(OpList& ops, std::string_view name, Pass pass, CollectiveKind kind, double bytes,
                  GroupKind group = GroupKind::tensor);
   void await(int op) { pending_ = op; }
+  /// The next op of a lane waits for `op`, the one after it for what it would have waited for.
+  void await_first(int op) {
+    later_ = pending_;
+    pending_ = op;
+  }
   void push(OpList& ops, LocalOp op);
 
   void quantise(OpList& ops, Pass pass, double tensor_elements, double weight_elements);
@@ -136,6 +157,7 @@ class BlockBuilder {
   const double e_;               ///< bytes of an activation
   bool frozen_ = false;          ///< the operator that runs backward has no weight gradients
   bool passes_gradient_ = true;  ///< something before it is trained: it has an input gradient
+  int later_ = -1;               ///< what the op after the next one waits for
   int pending_ = -1;             ///< op of the other lane that the next op of a lane waits for
 };
 

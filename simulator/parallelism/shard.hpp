@@ -21,8 +21,9 @@ struct ExpertSharding {
   int tensor = 1;    ///< ranks that share one expert
   double load = 1;   ///< rows of the busiest rank over those of the mean one
   const Dispatcher* dispatcher = nullptr;
-  GroupShape group;    ///< where the `parallel` ranks sit
-  double element = 2;  ///< bytes of an activation as it is sent to an expert
+  GroupShape group;             ///< where the `parallel` ranks sit
+  double element = 2;           ///< bytes of an activation as it is sent to an expert
+  bool overlap_shared = false;  ///< shared experts run beside the exchanges
 };
 
 /// What the local shapes of a rank depend on; every choice is made (see resolve() in predict.cpp).

@@ -4,7 +4,8 @@
 /// H heads of P channels, G groups, N states a channel; I = H P. A rank keeps a state [I, N] a chunk: S = I N / Q elements
 /// a token, in fp32. All kernels are bound by HBM: their products have 20 to 60 FLOPs a byte, less than any GPU with
 /// tensor cores needs (V100: 140), so that they are counted by what they read and write. Tensors that heads share are
-/// counted once, since the L2 holds them.
+/// counted once, since the L2 holds them. Left out: how far the kernels stay below the bandwidth of
+/// plain ones; a single scan on an A100 takes some three times as long in the paper's figure 10.
 
 #include "simulator/parallelism/block_builder.hpp"
 
@@ -24,6 +25,10 @@ Widths widths_of(const StateSpace& ssm, double t) {
 }
 
 constexpr double fp32 = 4;
+
+/// Mamba's scan is one kernel that keeps its states on chip (selective_scan_fwd_kernel.cuh): x, dt and the gate in, y out;
+/// backward once more, with y, its gradient, and the gradients of the three. Left out: its exponentials, one a state.
+constexpr double selective_forward = 4, selective_backward = 8;
 
 /// dt and its sums, the state of each chunk, states passed from chunk to chunk, and C B^T within chunks.
 double chunk_bytes(const Widths& w, double e) {
@@ -48,6 +53,7 @@ void BlockBuilder::backward(const ConvolutionOp& convolution, std::string_view n
 
 void BlockBuilder::forward(const StateSpaceOp& scan, std::string_view name, Pass pass, OpList& ops) {
   const Widths w = widths_of(scan.shape, t_);
+  if (scan.shape.selective()) return memory(ops, name, pass, selective_forward * e_ * T_ * w.inner);
   memory(ops, "state_space_chunks", pass, T_ * chunk_bytes(w, e_), chunk_kernels);
   // Products, x, C and states in; y out. The norm behind it reads the gate as well.
   const double output = fp32 * w.scores + e_ * (2 * w.inner + w.shared + w.states) + e_ * w.inner;
@@ -57,6 +63,7 @@ void BlockBuilder::forward(const StateSpaceOp& scan, std::string_view name, Pass
 void BlockBuilder::backward(const StateSpaceOp& scan, std::string_view name, OpList& ops) {
   const Widths w = widths_of(scan.shape, t_);
   const Pass pass = Pass::backward_input;
+  if (scan.shape.selective()) return memory(ops, name, pass, selective_backward * e_ * T_ * w.inner);
   memory(ops, "state_space_chunks", pass, T_ * chunk_bytes(w, e_), chunk_kernels);  // again, as nothing of it was kept
   // Gradients of: states (dy in), passed states (states and gradient in), x (x, dy and states' in), B (x and states' in),
   // C (dy and states in), products (x and dy in), and of B and C once more through the products.

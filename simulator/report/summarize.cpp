@@ -1,6 +1,7 @@
 #include "simulator/report/summarize.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 #include <fmt/format.h>
 
@@ -30,6 +31,9 @@ std::string plan_text(const ParallelPlan& plan) {
   if (plan.expert_parallel > 1) text += fmt::format(", EP {}", plan.expert_parallel);
   if (plan.expert_tensor_parallel.value_or(1) > 1) text += fmt::format(", ETP {}", *plan.expert_tensor_parallel);
   if (plan.zero > 0) text += fmt::format(", ZeRO-{}", plan.zero);
+  if (plan.attention_length) {
+    text += fmt::format(", documents of {} tokens", count_text(std::round(*plan.attention_length)));
+  }
   if (plan.lora) text += fmt::format(", LoRA of rank {}", plan.lora->rank);
   if (plan.frozen_layers > 0) text += fmt::format(", first {} layers frozen", plan.frozen_layers);
   text += fmt::format("; microbatch {} of {} sequences of {} tokens; recompute {}; {}", plan.microbatch,
@@ -75,6 +79,16 @@ double executed_flops(const SummaryInput& in) {
   return sum * microbatches / static_cast<double>(in.model.stages.size());
 }
 
+std::pair<std::string_view, Bytes> largest_part(const MemoryUse& m) {
+  const std::initializer_list<std::pair<std::string_view, Bytes>> parts{{"parameters", m.parameters},
+                                                                        {"gradients", m.gradients},
+                                                                        {"optimizer states", m.optimizer},
+                                                                        {"activations", m.activations},
+                                                                        {"buffers", m.buffers}};
+  return *std::max_element(parts.begin(), parts.end(),
+                           [](const auto& one, const auto& other) { return one.second < other.second; });
+}
+
 }  // namespace
 
 Report describe(const Job& job) {
@@ -99,6 +113,7 @@ Report describe(const Job& job) {
 void summarize_model(const SummaryInput& in, Report& report) {
   report.model_parameters = parameters(in.graph);
   report.active_parameters = active_parameters(in.graph);
+  report.trained_parameters = trained_parameters(in.graph);
   for (std::size_t stage = 0; stage < in.model.stages.size(); ++stage) {
     StageReport row;
     row.stage = static_cast<int>(stage);
@@ -118,8 +133,10 @@ void summarize_model(const SummaryInput& in, Report& report) {
   }
   report.feasible = report.memory.fits();
   if (!report.feasible) {
-    report.infeasible_reason = fmt::format("stage {} needs {} of {}", report.memory_stage,
-                                           to_text(report.memory.peak()), to_text(report.memory.capacity));
+    const auto [part, size] = largest_part(report.memory);
+    report.infeasible_reason =
+        fmt::format("stage {} needs {} of {}, {} of it {}", report.memory_stage, to_text(report.memory.peak()),
+                    to_text(report.memory.capacity), to_text(size), part);
   }
 }
 

@@ -55,7 +55,7 @@ struct LatentAttention {
   std::int64_t v_head_dim = 0;
 };
 
-/// State-space layers (Mamba-2, arXiv 2405.21060).
+/// State-space layers: Mamba-2's (arXiv 2405.21060), or Mamba's (arXiv 2312.00752) where the step sizes have a rank.
 struct StateSpace {
   std::int64_t heads = 0;
   std::int64_t head_dim = 64;    ///< P
@@ -64,8 +64,14 @@ struct StateSpace {
   std::int64_t convolution = 4;  ///< tokens that the convolution before the scan sees
   std::int64_t chunk = 256;      ///< Q: tokens that are multiplied at once
 
+  std::int64_t step_rank = 0;  ///< Mamba: of the projection to a step size a channel; 0: Mamba-2, one a head
+
+  bool selective() const { return step_rank > 0; }
   std::int64_t inner() const { return heads * head_dim; }
-  std::int64_t convolved() const { return inner() + 2 * groups * state; }  ///< width of x, B and C
+  /// Width of x, and in Mamba-2 of B and C beside it.
+  std::int64_t convolved() const { return inner() + (selective() ? 0 : 2 * groups * state); }
+  /// Learned by the scan itself: decay, skip and step size of a head; in Mamba a decay a state, and a skip a channel.
+  std::int64_t scan_values() const { return selective() ? inner() * (state + 1) : 3 * heads; }
 };
 
 /// What a layer of a pattern is: Megatron-LM's letters of `--hybrid-override-pattern`.

@@ -75,8 +75,9 @@ double cross_weights(const FlopsInput& in) {
 double state_space_weights(const FlopsInput& in) {
   if (!in.model.ssm) return 0;
   const StateSpace& ssm = *in.model.ssm;
-  const auto width = static_cast<double>(2 * ssm.inner() + ssm.convolved() + ssm.heads);
-  return layers_with(in, LayerLetter::state_space) * hidden(in) * width;
+  const auto width = static_cast<double>(2 * ssm.inner() + ssm.convolved() + (ssm.selective() ? 0 : ssm.heads));
+  const auto chosen = static_cast<double>(ssm.selective() ? ssm.inner() * (2 * ssm.step_rank + 2 * ssm.state) : 0);
+  return layers_with(in, LayerLetter::state_space) * (hidden(in) * width + chosen);
 }
 
 /// 7 I N a token (Megatron-LM training.py, mamba_layer_flops), forward and backward.

@@ -23,7 +23,7 @@ struct CountParameters {
   double operator()(const ConvolutionOp& convolution) const {
     return static_cast<double>(convolution.width * (convolution.taps + 1));  // and a bias
   }
-  double operator()(const StateSpaceOp& scan) const { return 3 * static_cast<double>(scan.shape.heads); }  // A, D, dt
+  double operator()(const StateSpaceOp& scan) const { return static_cast<double>(scan.shape.scan_values()); }
   double operator()(const CoreAttentionOp&) const { return 0; }
   double operator()(const ActivationOp&) const { return 0; }  // its bias is the preceding linear's
   double operator()(const ResidualOp&) const { return 0; }

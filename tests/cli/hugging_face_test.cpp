@@ -43,7 +43,7 @@ TEST_F(HuggingFace, UnknownArchitecturesGetTheNearestKnown) {
   EXPECT_THAT(answer(R"({"architectures": ["Qwen2VLForConditionalGeneration"]})"), HasSubstr("'Qwen2ForCausalLM'"));
   EXPECT_THAT(answer(R"({"architectures": ["LLaMAForCausalLM"]})"), HasSubstr("'LlamaForCausalLM'"));
   EXPECT_THAT(answer(R"({"architectures": ["DeepseekV4ForCausalLM"]})"), HasSubstr("'DeepseekV2ForCausalLM'"));
-  EXPECT_THAT(answer(R"({"model_type": "mamba3"})"), HasSubstr("'Mamba2ForCausalLM'"));
+  EXPECT_THAT(answer(R"({"model_type": "mamba3"})"), HasSubstr("'MambaForCausalLM'"));
   EXPECT_THAT(answer(R"({"hidden_size": 3})"), HasSubstr("no Hugging Face configuration"));
 }
 

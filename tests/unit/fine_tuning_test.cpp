@@ -133,10 +133,13 @@ TEST(FrozenLayers, AreTrainedNoMore) {
   Architecture model = fixtures::gpt(4, 1024, 16, 8192);
   ParallelPlan plan;
   plan.frozen_layers = 3;
+  const Framework framework = fixtures::ideal_framework();
   const ModelGraph graph = fine_tuned(dense_transformer(model, 8192, 1024), plan);
   const ModelGraph whole = dense_transformer(model, 8192, 1024);
   EXPECT_DOUBLE_EQ(trained_parameters(graph), parameters(whole.kinds[0], 1024) + parameters(whole.head, 1024));
-  const Framework framework = fixtures::ideal_framework();
+  for (const LocalOp& op : shard(graph.head, 1024, sharding(framework), false).backward) {
+    EXPECT_FALSE(op.name == "lm_head" && op.pass == Pass::backward_weight);  // tied: the frozen embedding
+  }
   const LocalBlock frozen =
       shard(graph.kinds[static_cast<std::size_t>(graph.layer_kinds[0])], 1024, sharding(framework), true);
   EXPECT_TRUE(frozen.backward.empty());
@@ -145,7 +148,7 @@ TEST(FrozenLayers, AreTrainedNoMore) {
 
 // Adam holds states of the adapters alone; the weights are there in 16 bits.
 TEST(FineTuning, StatesOfTheAdaptersAlone) {
-  Job job = fixtures::job(1, 1, 1, 1, 1);
+  Job job = fixtures::job(1, 1, 1, 16, 1);
   const Report whole = predict(job);
   job.plan.lora = LowRankAdaptation{8, {"linear_qkv"}, 0};
   const Report tuned = predict(job);
@@ -154,7 +157,7 @@ TEST(FineTuning, StatesOfTheAdaptersAlone) {
   EXPECT_DOUBLE_EQ(tuned.memory.optimizer.si(), 12 * adapters);
   EXPECT_NEAR(tuned.memory.parameters.si(), whole.memory.parameters.si() + 2 * adapters, 1);
   EXPECT_LT(tuned.step_time, whole.step_time);
-  EXPECT_GT(tuned.step_time, whole.step_time * 0.5);
+  EXPECT_GT(tuned.step_time, whole.step_time * 0.6);
 }
 
 // Gradients of adapters are all that is reduced.

@@ -51,7 +51,8 @@ INSTANTIATE_TEST_SUITE_P(
                     Published{"gpt-oss-20b", 20'914'757'184, 24 * 64},  // sinks: one score a head
                     Published{"bert-base", 109'514'298}, Published{"t5-11b", 11'307'321'344},
                     Published{"flan-t5-xl", 2'849'757'184}, Published{"vit-base-patch16-224", 86'567'656},
-                    Published{"mamba-codestral-7b", 7'285'403'648}, Published{"nemotron-h-8b", 8'100'852'736}),
+                    Published{"mamba-codestral-7b", 7'285'403'648}, Published{"nemotron-h-8b", 8'100'852'736},
+                    Published{"mamba-2.8b", 2'768'345'600}),
     [](const auto& c) {
       std::string name = c.param.name;
       for (char& letter : name) {
