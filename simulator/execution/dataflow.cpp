@@ -69,7 +69,7 @@ class Dataflow {
         const std::int32_t wait = program.awaited(program.waits[static_cast<std::size_t>(operation.first_wait + w)]);
         const std::int64_t end = ran_[slot(rank, wait)].end;
         if (end < 0) {
-          sleepers_[slot(rank, wait)] |= static_cast<std::uint8_t>(1U << stream);
+          sleepers_[slot(rank, wait)] |= static_cast<StreamSet>(1U << stream);
           return;
         }
         ready = std::max(ready, end);
@@ -109,11 +109,11 @@ class Dataflow {
   void complete(std::int32_t rank, std::int32_t index, std::int64_t begin, std::int64_t duration) {
     const std::size_t at = slot(rank, index);
     ran_[at] = {begin, begin + duration};
-    std::uint8_t sleepers = std::exchange(sleepers_[at], std::uint8_t{0});
+    StreamSet sleepers = std::exchange(sleepers_[at], StreamSet{0});
     const Operation& operation = code(rank).operation(index);
     // A rendezvous may end an operation that is the head of a stream which is not being advanced just now.
     if (operation.kind != InstructionKind::local) {
-      sleepers |= static_cast<std::uint8_t>(1U << static_cast<int>(operation.stream));
+      sleepers |= static_cast<StreamSet>(1U << static_cast<int>(operation.stream));
     }
     for (std::size_t stream = 0; stream < stream_count; ++stream) {
       if (sleepers >> stream & 1U) work_.emplace_back(rank, stream);
@@ -164,7 +164,7 @@ class Dataflow {
   std::vector<std::int32_t> next_;
   std::vector<std::size_t> offset_;     ///< of each rank in the following
   std::vector<Interval> ran_;           ///< when; negative: not yet
-  std::vector<std::uint8_t> sleepers_;  ///< streams to wake at the end, a bit each
+  std::vector<StreamSet> sleepers_;     ///< streams to wake at the end, a bit each
   std::vector<Meeting> meetings_;
   std::vector<std::pair<std::int32_t, std::size_t>> work_;
 };

@@ -92,8 +92,8 @@ class Events {
   /// What most events read and write of a rank: one cache line.
   struct alignas(64) Rank {
     std::array<std::int32_t, stream_count> ended{};  ///< operations of each stream
-    std::array<std::uint8_t, stream_count> wakes{};  ///< streams that wait for this one, a bit each
-    std::uint8_t running = 0;                        ///< streams whose next operation has begun or been posted
+    std::array<StreamSet, stream_count> wakes{};  ///< streams that wait for this one, a bit each
+    StreamSet running = 0;                           ///< streams whose next operation has begun or been posted
     bool computing = false;                          ///< the compute stream's operation has begun
     bool has_history = false;
     std::int64_t idle_since = 0;  ///< the compute stream
@@ -129,11 +129,11 @@ class Events {
       const Wait wait = program.waits[static_cast<std::size_t>(operation.first_wait + w)];
       const auto other = static_cast<std::size_t>(wait.stream);
       if (state.ended[other] < wait.count) {
-        state.wakes[other] |= static_cast<std::uint8_t>(1U << stream);
+        state.wakes[other] |= static_cast<StreamSet>(1U << stream);
         return;
       }
     }
-    state.running |= static_cast<std::uint8_t>(1U << stream);
+    state.running |= static_cast<StreamSet>(1U << stream);
     issue(rank, stream, operation);
   }
 
@@ -315,8 +315,8 @@ class Events {
       append_spans(programs_, code(rank), layout_.stage(rank), rank, index, ran, message(rank, index), spans_);
     }
     ++state.ended[stream];
-    state.running &= static_cast<std::uint8_t>(~(1U << stream));
-    const std::uint8_t wakes = std::exchange(state.wakes[stream], std::uint8_t{0});
+    state.running &= static_cast<StreamSet>(~(1U << stream));
+    const StreamSet wakes = std::exchange(state.wakes[stream], StreamSet{0});
     advance(rank, stream);
     for (std::size_t other = 0; other < stream_count; ++other) {
       if (wakes >> other & 1U) advance(rank, other);

@@ -67,6 +67,7 @@ class StageLowering {
   }
 
   static std::unique_ptr<DataParallelism> scheme(const StageContext& stage) {
+    if (stage.in.plan.loosely_synchronised()) return loosely_synchronised(stage);
     return stage.in.plan.zero >= 2 ? fully_sharded(stage) : replicated(stage);
   }
 
@@ -314,9 +315,12 @@ class StageLowering {
     }
     // The norm of all gradients is a barrier across the whole job.
     builder_.local(Stream::compute, Bucket::optimizer, "gradient_norm", in_.costs.memory_pass(work_.norm),
-                   {reduced, builder_.last(Stream::tensor), builder_.last(Stream::expert)});
-    builder_.collective(Stream::compute, Bucket::dp_comm, {CollectiveKind::all_reduce, GroupKind::world, Bytes(4)},
-                        "gradient_norm_reduce", {});
+                   {reduced, builder_.last(Stream::replica), builder_.last(Stream::tensor),
+                    builder_.last(Stream::expert)});
+    if (!plan.loosely_synchronised()) {
+      builder_.collective(Stream::compute, Bucket::dp_comm, {CollectiveKind::all_reduce, GroupKind::world, Bytes(4)},
+                          "gradient_norm_reduce", {});
+    }
     builder_.local(Stream::compute, Bucket::optimizer, "optimizer", in_.costs.memory_pass(work_.update), {});
     if (plan.optimizer_on_cpu()) {
       const auto of_node = static_cast<int>(std::min<std::int64_t>(in_.cluster.gpus, in_.cluster.gpus_per_node));
@@ -403,7 +407,10 @@ Programs lower(const LoweringInput& input) {
                    plan.data_parallel,
                    plan.pipeline_parallel,
                    plan.expert_tensor_parallel.value_or(1),
-                   plan.expert_parallel};
+                   plan.expert_parallel,
+                   plan.data_inner(),
+                   plan.context_inner(),
+                   plan.tensor_side()};
   Labels labels;
   Messages messages;
   for (int stage = 0; stage < input.plan.pipeline_parallel; ++stage) {

@@ -58,7 +58,7 @@ class ProgramBuilder {
   const Granularity granularity_;
   Labels& labels_;
   Program program_;
-  std::array<std::int32_t, stream_count> last_{-1, -1, -1, -1, -1, -1, -1, -1};
+  std::array<std::int32_t, stream_count> last_{-1, -1, -1, -1, -1, -1, -1, -1, -1};
   std::vector<std::int32_t> next_waits_;
   std::map<std::pair<const OpList*, double>, FoldedPass> folds_;  ///< a block's pass is folded once
 

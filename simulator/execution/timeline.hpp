@@ -21,12 +21,14 @@ enum class Stream : std::uint8_t {
   tensor,
   expert,
   data,
+  replica,  ///< of the copies of shards, where sharding is hybrid
   send_forward,
   send_backward,
   receive_forward,
   receive_backward
 };
-inline constexpr std::size_t stream_count = 8;
+inline constexpr std::size_t stream_count = 9;
+using StreamSet = std::uint16_t;  ///< a bit each
 const char* name_of(Stream stream);
 const char* name_of(Bucket bucket);
 

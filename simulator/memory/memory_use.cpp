@@ -75,8 +75,9 @@ Bytes gathered_bytes(const ShardedModel& model, const std::vector<ChunkContents>
   const double all = parameters_of(model, chunks, largest);
   const bool stay = plan.zero == 2 || !plan.reshard_after_forward.value_or(plan.pipeline_parallel == 1);
   const double gathered = stay ? element * all : 2 * element * largest;
-  const double accumulated = plan.pipeline_parallel > 1 ? reduced * all : 0;
-  return Bytes(gathered + accumulated + (element + 2 * reduced) * largest);
+  const double accumulated = plan.no_sync.value_or(plan.pipeline_parallel > 1) ? reduced * all : 0;
+  const double second_copy = plan.zero_hpz_partition_size ? element * all / *plan.zero_hpz_partition_size : 0;  // hpZ
+  return Bytes(gathered + accumulated + second_copy + (element + 2 * reduced) * largest);
 }
 
 /// PyTorch FSDP shards fp32 masters in stages 2 (SHARD_GRAD_OP) and 3; others keep them beside what is computed with.
@@ -94,7 +95,7 @@ MemoryUse stage_memory(const ShardedModel& model, int stage, const ParallelPlan&
   MemoryUse use;
   Bytes step;
   for (const auto& [parameters, copies] :
-       {std::pair(count.dense, plan.dense_copies()), {count.expert, plan.expert_copies()}}) {
+       {std::pair(count.dense, plan.shard_ranks()), {count.expert, plan.expert_copies()}}) {
     const auto shards = static_cast<double>(copies);
     const StateBytes states = sharded_master
                                   ? fully_sharded_state_bytes(shards)
@@ -104,6 +105,7 @@ MemoryUse stage_memory(const ShardedModel& model, int stage, const ParallelPlan&
     use.optimizer += Bytes(states.optimizer * parameters);
     step += Bytes(states.step * parameters);
   }
+  if (plan.local_steps > 1) use.optimizer += Bytes(8 * count.total());  // DiLoCo: old parameters and outer momentum
   if (plan.optimizer_on_cpu()) {
     // States lie in the host's memory; gradients that are sharded go there as soon as they are reduced.
     use.optimizer = step = Bytes{};

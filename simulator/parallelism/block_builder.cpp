@@ -121,6 +121,7 @@ void BlockBuilder::forward(const ModelOp& op, Pass pass, OpList& ops) {
 
 void BlockBuilder::forward(const NormOp& norm, std::string_view name, Pass pass, OpList& ops) {
   memory(ops, name, pass, framework_.norm_forward_bytes * (e_ / 2) * T_sp_ * width_or(norm.width, h_));
+  if (s_.on_grid()) grid_statistics(pass, ops);
 }
 
 std::vector<double> BlockBuilder::local_outputs(const LinearOp& linear) const {
@@ -135,18 +136,27 @@ std::vector<double> BlockBuilder::local_outputs(const LinearOp& linear) const {
 }
 
 void BlockBuilder::forward(const LinearOp& linear, std::string_view name, Pass pass, OpList& ops) {
+  if (s_.on_grid()) return grid_forward(linear, name, pass, ops);
   const double in = static_cast<double>(linear.in);
   const bool column = linear.split == TensorSplit::column;
   const bool row = linear.split == TensorSplit::row;
   const double k = row ? in / t_ : in;
   const double tokens = column || row ? T_ : T_sp_;
-  if (column && linear.starts_region && s_.sequence_parallel) {
+  const bool gathers = column && linear.starts_region && s_.sequence_parallel;
+  const bool scatters = row && linear.ends_region && s_.sequence_parallel;
+  std::vector<Gemm> products;
+  for (double n : local_outputs(linear)) {
+    products.push_back({.m = tokens, .n = n, .k = k, .precision = linear_precision(), .layout = Layout::tn});
+  }
+  if (gathers && !overlaps_products()) {
     blocking(ops, "all_gather_input", pass, CollectiveKind::all_gather, e_ * T_ * in, true);
   }
   quantise(ops, pass, tokens * k, in * static_cast<double>(linear.out) / (column || row ? t_ : 1));
-  for (double n : local_outputs(linear)) {
-    kernel(ops, name, pass, Gemm{.m = tokens, .n = n, .k = k, .precision = linear_precision(), .layout = Layout::tn});
+  if (gathers && overlaps_products()) return gathered_products(ops, name, pass, e_ * T_ * in, products);
+  if (scatters && overlaps_products()) {
+    return scattered_products(ops, name, pass, e_ * T_ * static_cast<double>(linear.out), products);
   }
+  for (const Gemm& product : products) kernel(ops, name, pass, product);
   if (row && linear.ends_region) {
     const auto kind = s_.sequence_parallel ? CollectiveKind::reduce_scatter : CollectiveKind::all_reduce;
     blocking(ops, s_.sequence_parallel ? "reduce_scatter_output" : "all_reduce_output", pass, kind,
@@ -158,58 +168,10 @@ void BlockBuilder::forward(const RotaryOp& rotary, std::string_view name, Pass p
   memory(ops, name, pass, 2 * e_ * T_ * static_cast<double>(rotary.width) / t_, rotary_kernels(rotary, framework_));
 }
 
-namespace {
-
-AttentionKernel fused_attention(const CoreAttentionOp& attention, const Sharding& s, bool backward) {
-  return {.sequences = s.sequences,
-          .heads = static_cast<double>(attention.heads) / s.tensor,
-          .kv_heads = std::max(1.0, static_cast<double>(attention.kv_heads) / s.tensor),
-          .query_length = s.sequence_length,
-          .key_length = s.sequence_length,
-          .head_dim_qk = static_cast<double>(attention.head_dim),
-          .head_dim_v = static_cast<double>(attention.head_dim_v),
-          .window = static_cast<double>(attention.window),
-          .backward = backward,
-          .skips_masked = *s.framework->skips_causal_blocks,
-          .kernel = s.attention_kernel,
-          .precision = s.precision == Precision::fp8 ? Precision::bf16 : s.precision};
-}
-
-}  // namespace
-
-/// Context parallelism as Transformer Engine's ring (context_parallel.py): keys and values go round while each rank
-/// works on what it has. Balanced causal halves: the diagonal step is causal, each later one half a rectangle.
-void BlockBuilder::ring_attention(const CoreAttentionOp& attention, std::string_view name, Pass pass, bool backward,
-                                  OpList& ops) {
-  const double c = s_.context;
-  const double kv_heads = std::max(1.0, static_cast<double>(attention.kv_heads) / t_);
-  const double keys_and_values = e_ * s_.sequences * s_.sequence_length * kv_heads *  // of all ranks
-                                 static_cast<double>(attention.head_dim + attention.head_dim_v);
-  const int round =
-      background(ops, "ring_keys_values", pass, CollectiveKind::all_gather, keys_and_values, GroupKind::context);
-  AttentionKernel kernel = fused_attention(attention, s_, backward);
-  kernel.query_length = kernel.key_length = s_.sequence_length / c;
-  push(ops, {.name = name, .pass = pass, .work = kernel});
-  kernel.causal = false;
-  kernel.key_length = s_.sequence_length / (2 * c);
-  for (int step = 1; step < s_.context; ++step) {
-    push(ops, {.name = name, .pass = pass, .work = kernel});
-    if (!backward) {  // the partial outputs are rescaled: read the new one, read and write the fp32 sum
-      memory(ops, "attention_merge", pass, (e_ + 8) * T_ * attention.output_width() / t_);
-    }
-  }
-  int last = round;
-  if (backward) {
-    last = background(ops, "ring_key_value_gradients", pass, CollectiveKind::reduce_scatter, keys_and_values,
-                      GroupKind::context);
-  }
-  await(last);
-}
-
 void BlockBuilder::forward(const CoreAttentionOp& attention, std::string_view name, Pass pass, OpList& ops) {
-  if (s_.context > 1) return ring_attention(attention, name, pass, false, ops);
+  if (s_.context > 1) return context_attention(attention, name, pass, false, ops);
   if (s_.flash_attention) {
-    push(ops, {.name = name, .pass = pass, .work = fused_attention(attention, s_, false)});
+    push(ops, {.name = name, .pass = pass, .work = fused_attention(attention, false)});
     return;
   }
   // Unfused: S = Q K^T, softmax (scaled and masked), dropout, P V; scores live in HBM.
@@ -332,6 +294,7 @@ void BlockBuilder::recompute_selected(OpList& ops) {
 void BlockBuilder::backward(const NormOp& norm, std::string_view name, OpList& ops) {
   const double bytes = framework_.norm_backward_bytes * (e_ / 2) * T_sp_ * width_or(norm.width, h_);
   memory(ops, name, Pass::backward_input, bytes, 2);
+  if (s_.on_grid()) grid_statistics(Pass::backward_input, ops);
 }
 
 /// dW [rows, columns] of a local weight, and its accumulation over microbatches.
@@ -354,7 +317,7 @@ void BlockBuilder::accumulate_weight_gradient(OpList& ops, double elements) {
 }
 
 void BlockBuilder::linear_backward(OpList& ops, std::string_view name, const LocalLinear& linear) {
-  const auto& [in, outs, split, bias, starts_region, tokens] = linear;
+  const auto& [in, outs, split, bias, starts_region, tokens, gathers] = linear;
   const bool column = split == TensorSplit::column;
   double out = 0;
   for (double n : outs) out += n;
@@ -366,9 +329,17 @@ void BlockBuilder::linear_backward(OpList& ops, std::string_view name, const Loc
   if (region && s_.sequence_parallel) {
     gathered = background(ops, "all_gather_input", Pass::backward_weight, CollectiveKind::all_gather, e_ * T_ * in);
   }
+  std::vector<Gemm> products;
   for (double n : outs) {
-    kernel(ops, name, Pass::backward_input,
-           Gemm{.m = tokens, .n = in, .k = n, .precision = linear_precision(), .layout = Layout::nn});
+    products.push_back({.m = tokens, .n = in, .k = n, .precision = linear_precision(), .layout = Layout::nn});
+  }
+  const bool scatters = region && s_.sequence_parallel && s_.tp_overlap == "async";
+  if (gathers > 0) {
+    gathered_products(ops, name, Pass::backward_input, gathers, products);
+  } else if (scatters) {
+    scattered_products(ops, name, Pass::backward_input, e_ * T_ * in, products);
+  } else {
+    for (const Gemm& product : products) kernel(ops, name, Pass::backward_input, product);
   }
   if (outs.size() > 1) {  // the partial input gradients of separate GEMMs are summed
     memory(ops, "gradient_sum", Pass::backward_input, 3 * e_ * tokens * in * static_cast<double>(outs.size() - 1),
@@ -377,7 +348,7 @@ void BlockBuilder::linear_backward(OpList& ops, std::string_view name, const Loc
 
   // Its reduction, beside the weight gradient when the framework overlaps it.
   int reduced = -1;
-  if (region) {
+  if (region && !scatters) {
     const auto kind = s_.sequence_parallel ? CollectiveKind::reduce_scatter : CollectiveKind::all_reduce;
     const std::string_view reduction =
         s_.sequence_parallel ? "reduce_scatter_input_gradient" : "all_reduce_input_gradient";
@@ -395,6 +366,7 @@ void BlockBuilder::linear_backward(OpList& ops, std::string_view name, const Loc
 }
 
 void BlockBuilder::backward(const LinearOp& linear, std::string_view name, OpList& ops) {
+  if (s_.on_grid()) return grid_backward(linear, name, ops);
   const double in = static_cast<double>(linear.in);
   if (linear.split == TensorSplit::column) {
     linear_backward(ops, name, {in, local_outputs(linear), linear.split, linear.bias, linear.starts_region, T_});
@@ -404,11 +376,16 @@ void BlockBuilder::backward(const LinearOp& linear, std::string_view name, OpLis
     linear_backward(ops, name, {in, local_outputs(linear), linear.split, linear.bias, false, T_sp_});
     return;
   }
+  LocalLinear local{in / t_, local_outputs(linear), linear.split, linear.bias, false, T_};
   if (s_.sequence_parallel && linear.ends_region) {
-    blocking(ops, "all_gather_output_gradient", Pass::backward_input, CollectiveKind::all_gather,
-             e_ * T_ * static_cast<double>(linear.out), true);
+    const double gathered = e_ * T_ * static_cast<double>(linear.out);
+    if (overlaps_products()) {
+      local.gathers = gathered;
+    } else {
+      blocking(ops, "all_gather_output_gradient", Pass::backward_input, CollectiveKind::all_gather, gathered, true);
+    }
   }
-  linear_backward(ops, name, {in / t_, local_outputs(linear), linear.split, linear.bias, false, T_});
+  linear_backward(ops, name, local);
 }
 
 void BlockBuilder::backward(const RotaryOp& rotary, std::string_view name, OpList& ops) {
@@ -417,9 +394,9 @@ void BlockBuilder::backward(const RotaryOp& rotary, std::string_view name, OpLis
 }
 
 void BlockBuilder::backward(const CoreAttentionOp& attention, std::string_view name, OpList& ops) {
-  if (s_.context > 1) return ring_attention(attention, name, Pass::backward_input, true, ops);
+  if (s_.context > 1) return context_attention(attention, name, Pass::backward_input, true, ops);
   if (s_.flash_attention) {
-    push(ops, {.name = name, .pass = Pass::backward_input, .work = fused_attention(attention, s_, true)});
+    push(ops, {.name = name, .pass = Pass::backward_input, .work = fused_attention(attention, true)});
     return;
   }
   if (recomputed_ && s_.recompute == Recompute::selective) forward(attention, name, Pass::recompute, ops);

@@ -118,7 +118,7 @@ struct LocalParameters {
 
 void BlockBuilder::account_memory(LocalBlock& local) const {
   SavedBytes saved{h_, e_, T_, T_sp_, t_, s_};
-  LocalParameters held{h_, t_, s_.expert};
+  LocalParameters held{h_, t_ / s_.grid_depth, s_.expert};
   double bytes = 0;
   for (const ModelOp& op : block_.ops) {
     bytes += std::visit(saved, op.what).total();
