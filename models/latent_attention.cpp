@@ -49,7 +49,7 @@ void add_latent_attention(const Architecture& model, Block& layer) {
 }
 
 ModelGraph latent_attention(const Architecture& model, std::int64_t vocab, std::int64_t positions) {
-  return decoder(model, vocab, positions);
+  return stack(model, vocab, positions);
 }
 
 }  // namespace stepcast

@@ -16,7 +16,7 @@ void add_experts(const Architecture& model, Block& layer) {
     layer.ops.push_back({name, op, modules});
   };
 
-  add("mlp_norm", NormOp{model.norm}, module::layernorm);
+  if (model.norm_place != NormPlace::after) add("mlp_norm", NormOp{model.norm}, module::layernorm);
   add("router", RouterOp{routing, model.bias}, module::moe);
   if (const std::int64_t shared = moe.shared_ffn.value_or(0); shared > 0) {
     constexpr unsigned both = module::moe | module::shared_experts;
@@ -31,6 +31,10 @@ void add_experts(const Architecture& model, Block& layer) {
     add("shared_activation", ActivationOp{model.activation, shared, model.bias}, both);
     add("shared_fc2", LinearOp{.in = shared, .out = h, .bias = model.bias, .split = TensorSplit::row, .parts = {h}},
         both);
+    if (moe.shared_gate) {
+      add("shared_gate", LinearOp{.in = h, .out = 1, .split = TensorSplit::whole, .parts = {}, .saves_input = false},
+          both);
+    }
   }
   add("dispatch", DispatchOp{routing}, module::moe);
   add("expert_fc1", ExpertLinearOp{routing, h, gates * f, model.bias, TensorSplit::column}, module::moe);
@@ -38,11 +42,12 @@ void add_experts(const Architecture& model, Block& layer) {
       module::moe | module::expert_activation);
   add("expert_fc2", ExpertLinearOp{routing, f, h, model.bias, TensorSplit::row}, module::moe);
   add("combine", CombineOp{routing}, module::moe);
+  add_norm_after(model, "mlp_norm_after", layer);
   add("mlp_residual", ResidualOp{model.bias, model.dropout.value_or(0)});
 }
 
 ModelGraph mixture_of_experts(const Architecture& model, std::int64_t vocab, std::int64_t positions) {
-  return decoder(model, vocab, positions);
+  return stack(model, vocab, positions);
 }
 
 }  // namespace stepcast

@@ -23,7 +23,9 @@ struct Boundary {
 };
 
 Boundary boundary_of(const Job& job, const Sharding& sharding) {
-  const Bytes whole(sharding.element * sharding.tokens * static_cast<double>(job.model.hidden));
+  // Behind an encoder both its tokens and the decoder's go on from stage to stage.
+  const double tokens = sharding.tokens + (job.model.encoder_layers > 0 ? sharding.of_decoder().tokens : 0);
+  const Bytes whole(sharding.element * tokens * static_cast<double>(job.model.hidden));
   if (sharding.sequence_parallel) return {whole / sharding.tensor, Bytes(0)};
   if (*job.framework.p2p_scatter_gather && sharding.tensor > 1) return {whole / sharding.tensor, whole};
   return {whole, Bytes(0)};
@@ -68,8 +70,8 @@ Report predict(const Job& given, const ExecutionOptions& asked, Timeline* trace)
   if (!report.infeasible_reason.empty()) return report;
 
   const Sharding sharding = sharding_of(job);
-  const ModelGraph graph = family_of(job.model)->build(
-      job.model, padded_vocab(job), job.model.max_positions > 0 ? job.model.max_positions : job.plan.sequence_length);
+  const std::int64_t positions = job.model.max_positions > 0 ? job.model.max_positions : job.plan.sequence_length;
+  const ModelGraph graph = fine_tuned(family_of(job.model)->build(job.model, padded_vocab(job), positions), job.plan);
   ShardedModel model = shard(graph, job.plan, sharding, chunk_placement(job.plan));
   const Boundary boundary = boundary_of(job, sharding);
   // The events executor samples the spread of speed when it simulates every rank; else its expectation is added.

@@ -14,12 +14,18 @@ namespace stepcast {
 std::string unsupported_reason(const Job& job) {
   const ParallelPlan& plan = job.plan;
   if (family_of(job.model) == nullptr) return "a model family without a builder";
-  if (job.reference && job.reference->notes.rfind("LORA RUN", 0) == 0) return "LoRA fine-tuning";
-  if (plan.tensor_grid != "1d" && job.model.moe) return "experts on a grid of tensor-parallel ranks";
+  const bool other_layers = job.model.moe || job.model.ssm || job.model.encoder_layers > 0;
+  if (plan.tensor_grid != "1d" && (other_layers || plan.lora || plan.frozen_layers > 0)) {
+    return "experts, encoders, state spaces or fine-tuning on a grid of tensor-parallel ranks";
+  }
   if (plan.shard_group && job.model.moe) return "hybrid sharding of experts";
   if (plan.loosely_synchronised() && plan.zero > 0) return "local steps, gossip or asynchronous gradients with ZeRO";
   if (plan.gradient_compression != "none" && plan.zero > 0) return "compressed gradients with ZeRO";
   if ((plan.zero_quantized_gradients || plan.zero_hpz_partition_size) && job.model.moe) return "ZeRO++ of experts";
+  if (plan.context_parallel > 1 && (!job.model.causal || job.model.encoder_layers > 0)) {
+    return "context parallelism with an encoder";
+  }
+  if (plan.context_parallel > 1 && job.model.ssm) return "context parallelism with state-space layers";
   if (plan.context_parallel > 1 && !plan.flash_attention.value_or(true)) {
     return "context parallelism with unfused attention";
   }
@@ -131,8 +137,17 @@ std::string infeasible_reason(const Job& job) {
   if (plan.sequence_parallel && plan.sequence_length % t != 0) {
     return not_divisible("sequence_length", plan.sequence_length, "tensor_parallel", t);
   }
-  for (const std::string& reason :
-       {experts_infeasible(model, plan), sharding_infeasible(plan), grid_infeasible(plan), context_infeasible(model, plan)}) {
+  if (model.ssm && model.ssm->heads % t != 0) {
+    return not_divisible("the state-space heads", model.ssm->heads, "tensor_parallel", t);
+  }
+  if (model.ssm && !model.ssm->selective() && model.ssm->groups % t != 0) {
+    return not_divisible("the state-space groups", model.ssm->groups, "tensor_parallel", t);
+  }
+  if (plan.frozen_layers > model.layers) {
+    return fmt::format("frozen_layers {} of a model with {} layers", plan.frozen_layers, model.layers);
+  }
+  for (const std::string& reason : {experts_infeasible(model, plan), sharding_infeasible(plan), grid_infeasible(plan),
+                                    context_infeasible(model, plan)}) {
     if (!reason.empty()) return reason;
   }
   const std::int64_t virtual_stages = path_length(chunk_placement(plan), plan.pipeline_parallel, plan.virtual_stages);
@@ -256,6 +271,7 @@ ExpertSharding expert_sharding_of(const Job& job, const Sharding& sharding) {
   expert.dispatcher = find_dispatcher(plan.dispatcher.value_or(*job.framework.dispatcher));
   CHECK(expert.dispatcher != nullptr, "the reader knows the dispatchers");
   expert.group = group_shape(job.cluster, expert.parallel, expert.tensor);
+  expert.overlap_shared = plan.overlap_shared_experts.value_or(false) && plan.expert_parallel > 1;
   const bool sent_fp8 = plan.precision == Precision::fp8 && *job.framework.fp8_dispatch;
   expert.element = sent_fp8 ? 1 : sharding.element;
   return expert;
@@ -269,6 +285,9 @@ Sharding sharding_of(const Job& job) {
   sharding.sequences = static_cast<double>(plan.microbatch);
   sharding.sequence_length = static_cast<double>(plan.sequence_length);
   sharding.tokens = sharding.sequences * sharding.sequence_length / plan.context_parallel;
+  sharding.document = plan.attention_length.value_or(0);
+  sharding.encoded_length = sharding.sequence_length;
+  sharding.decoder_length = static_cast<double>(plan.decoder_length.value_or(plan.sequence_length));
   sharding.tensor = plan.tensor_parallel;
   sharding.context = plan.context_parallel;
   sharding.sequence_parallel = plan.sequence_parallel && plan.tensor_parallel > 1;

@@ -20,18 +20,20 @@ ValidationRow row_of(const Entry& entry, Metric metric) {
     row.source_title = reference->title;
     row.confidence = reference->confidence;
   }
-  row.gpu = entry.job.cluster.gpu.name;
-  row.framework = entry.job.framework.name;
+  row.traits = traits_of(entry.job);
   row.metric = metric;
   return row;
 }
 
-ValidationRow step_time_row(const Entry& entry, const Report& report) {
+ValidationRow step_time_row(const Entry& entry, const Report& report, const LearnedErrors& learned) {
   ValidationRow row = row_of(entry, Metric::step_time);
   const Reference& reference = *entry.job.reference;
   row.published = reference.measured.step_time_s;
   if (report.has_time()) row.predicted = report.step_time.si();
-  if (report.interval) row.interval = {report.interval->first.si(), report.interval->second.si()};
+  if (report.has_time()) {
+    if (const auto interval = learned.interval(row.traits, source_of(row)))
+      row.interval = {*row.predicted * interval->low, *row.predicted * interval->high};
+  }
   if (!reference.suspect.empty()) {
     row.status = ValidationStatus::suspect;
     row.reason = reference.suspect;
@@ -79,7 +81,8 @@ std::string incomparable(const Job& job, const Measured& measured) {
 
 }  // namespace
 
-std::vector<ValidationRow> compare_with_measurement(const Job& job, const std::string& file, const std::string& id) {
+std::vector<ValidationRow> compare_with_measurement(const Job& job, const std::string& file, const std::string& id,
+                                                    const LearnedErrors& learned) {
   const Entry entry{job, file, id};
   const Measured measured = entry.job.reference ? entry.job.reference->measured : Measured{};
   if (const std::string reason = incomparable(entry.job, measured); !reason.empty()) {
@@ -92,7 +95,7 @@ std::vector<ValidationRow> compare_with_measurement(const Job& job, const std::s
   const Report report = predict(entry.job);
   if (measured.out_of_memory) return {out_of_memory_row(entry, report)};
   std::vector<ValidationRow> rows;
-  if (measured.step_time_s) rows.push_back(step_time_row(entry, report));
+  if (measured.step_time_s) rows.push_back(step_time_row(entry, report, learned));
   if (measured.memory_gib) rows.push_back(memory_row(entry, report));
   return rows;
 }

@@ -7,6 +7,8 @@
 
 #include <fmt/format.h>
 
+#include "simulator/base/svg.hpp"
+
 namespace stepcast {
 namespace {
 
@@ -18,23 +20,6 @@ constexpr std::size_t most_points = 2500;  ///< of one kind: more only make the 
 /// Colours that remain apart for colour-blind readers (Okabe and Ito 2008).
 constexpr std::array<const char*, 7> colours{"#0072b2", "#d55e00", "#009e73", "#cc79a7",
                                              "#e69f00", "#56b4e9", "#555555"};
-
-std::string escaped(const std::string& text) {
-  std::string result;
-  for (const char c : text) {
-    if (c == '&')
-      result += "&amp;";
-    else if (c == '<')
-      result += "&lt;";
-    else if (c == '>')
-      result += "&gt;";
-    else if (c == '"')
-      result += "&quot;";
-    else
-      result += c;
-  }
-  return result;
-}
 
 std::string decade_label(int exponent) {  // of microseconds
   static constexpr std::array units{"ns", "us", "ms", "s"};
@@ -73,7 +58,7 @@ std::string plot_svg(const Fit& fit, const std::string& title) {
 <text x="{3}" y="30" font-size="17" font-weight="bold">{2}</text>
 <text x="{3}" y="50" fill="#666">time of one kernel, measured against fitted; only measurements that were held out of the fit; band: 10%</text>
 )",
-      width, height, escaped(title), left, top, side_x, side_y);
+      width, height, svg::escaped(title), left, top, side_x, side_y);
   for (int decade = first; decade <= last; ++decade) {
     if (decade < last)
       for (int i = 2; i < 10; ++i) {
@@ -117,7 +102,7 @@ std::string plot_svg(const Fit& fit, const std::string& title) {
     legend +=
         fmt::format(R"(<circle cx="{}" cy="{}" r="5" fill="{}"/><text x="{}" y="{}">{}: {} points, median {:.1f}%</text>
 )",
-                    left + 18, y - 4, fill, left + 30, y, escaped(what), summary.n, 100 * summary.median);
+                    left + 18, y - 4, fill, left + 30, y, svg::escaped(what), summary.n, 100 * summary.median);
     y += 20;
   }
   svg += "</g>\n";

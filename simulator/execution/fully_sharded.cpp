@@ -46,10 +46,11 @@ class FullySharded : public DataParallelism {
   void after_block(const PassBlock& at) override {
     ++at_;
     if (!scatters(at.step)) return;
-    copy("copy_in", (in_.parameter_bytes + in_.gradient_bytes) * at.block.parameters);  // widened to the reduced type
-    const ParameterCount gradient = at.block.count() * in_.gradient_bytes;
+    const ParameterCount trained = at.block.trained;
+    copy("copy_in", (in_.parameter_bytes + in_.gradient_bytes) * trained.total());  // widened to the reduced type
+    const ParameterCount gradient = trained * in_.gradient_bytes;
     if (in_.plan.zero_quantized_gradients) {
-      exchange_quantised(at.block.count().total());
+      exchange_quantised(trained.total());
     } else {
       launch(CollectiveKind::reduce_scatter, gradient, "gradient_scatter");
       reduce_over_replicas(gradient.dense);

@@ -194,6 +194,7 @@ class StageLowering {
     const bool layer = &block != &in_.model.embedding && &block != &in_.model.head;
     if (!layer || *framework.launch_mode != LaunchMode::eager || in_.plan.cuda_graphs.value_or(false))
       return Seconds(0);
+    if (ops.empty()) return Seconds(0);
     if (block.expert_parameters > 0) return *framework.host_time_per_moe_operator * static_cast<double>(ops.size());
     const Seconds once = *framework.host_time_per_layer_forward;
     if (kind == PassKind::forward) return once;
@@ -301,7 +302,8 @@ class StageLowering {
                            Bytes(in_.gradient_bytes * in_.model.replicated_parameters(stage_))},
                           "norm_gradient_reduce", {last_pass});
     }
-    if (in_.model.tied_embeddings && shape_.stages > 1 && (stage_ == 0 || stage_ == shape_.stages - 1)) {
+    if (in_.model.tied_embeddings && in_.model.trains_embedding && shape_.stages > 1 &&
+        (stage_ == 0 || stage_ == shape_.stages - 1)) {
       builder_.collective(Stream::data, Bucket::dp_comm,
                           {CollectiveKind::all_reduce, GroupKind::embedding,
                            Bytes(in_.gradient_bytes * in_.model.embedding_table_parameters)},

@@ -51,7 +51,7 @@ class Replicated : public DataParallelism {
 
   void after_block(const PassBlock& at) override {
     if (!makes_weight_gradients(at.step.kind)) return;
-    pending_ += at.block.count();
+    pending_ += at.block.trained;
     while (pending_.total() >= bucket_parameters(reduced_, in_.gradient_bytes)) {
       // Small buckets close inside a block; Megatron's are larger than its parameters and take what there is.
       const double size = sizes_.every_stage ? bucket_parameters(reduced_, in_.gradient_bytes) : pending_.total();
@@ -113,10 +113,11 @@ class Replicated : public DataParallelism {
     return sizes_.parameters(index, stage_.data_ranks(), element);
   }
 
-  ParameterCount parameters() const { return in_.model.count(stage_.stage); }
+  /// What is not trained has no gradient to reduce, and never changes.
+  ParameterCount parameters() const { return in_.model.trained(stage_.stage); }
   ParameterCount chunk_parameters(const ChunkContents& chunk) const {
     ParameterCount sum;
-    for_each_block(in_.model, chunk, [&](const LocalBlock& block, int count) { sum += block.count() * count; });
+    for_each_block(in_.model, chunk, [&](const LocalBlock& block, int count) { sum += block.trained * count; });
     return sum;
   }
 

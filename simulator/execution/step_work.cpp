@@ -3,7 +3,7 @@
 namespace stepcast {
 
 StepWork step_work(const ShardedModel& model, int stage, const ParallelPlan& plan, const Framework& framework) {
-  const ParameterCount count = model.count(stage);
+  const ParameterCount count = model.trained(stage);
   const double parameters = count.total();
   const double owned = plan.zero >= 1 ? count.dense / static_cast<double>(plan.shard_ranks()) +
                                             count.expert / static_cast<double>(plan.expert_copies())

@@ -13,7 +13,7 @@ struct StepWork {
   Bytes scale;   ///< gradients divided by the number of data ranks before they are reduced
   Bytes norm;    ///< read for the norm of all gradients
   Bytes update;  ///< clipping, Adam, and the copy to the training precision; clipping alone when Adam runs on the CPU
-  double owned = 0;  ///< parameters that this rank updates
+  double owned = 0;  ///< trained parameters that this rank updates
 };
 
 /// Of one rank of a pipeline stage. A sharded optimizer updates the rank's own share (Megatron-LM distrib_optimizer.py).

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "simulator/job.hpp"
+#include "simulator/report/interval.hpp"
 
 namespace stepcast {
 
@@ -44,8 +45,18 @@ struct PresetInfo {
 /// @param kind models | gpus | nodes | fabrics | clusters | frameworks
 std::vector<PresetInfo> list_presets(const std::string& kind);
 
+/// The architectures of Hugging Face configurations that `model: {hf: ...}` reads.
+std::vector<PresetInfo> list_hugging_face();
+
+/// The model of a Hugging Face configuration.
+Architecture load_hugging_face(const std::string& config_json);
+
 /// The scenario keys with their meaning and default, for `predict --help-scenario`.
 std::string scenario_help();
+
+/// What is known of the errors of predictions: from scenarios/published/accuracy.csv of the data directory, which
+/// `stepcast validate scenarios/published --format csv` writes. Knows nothing when there is no such file.
+LearnedErrors load_learned_errors();
 
 Architecture load_model_preset(const std::string& name);
 

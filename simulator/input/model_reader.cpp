@@ -1,13 +1,17 @@
 #include "simulator/input/model_reader.hpp"
 
+#include <filesystem>
 #include <utility>
 
 #include <fmt/format.h>
 
+#include "simulator/input/hugging_face.hpp"
 #include "simulator/input/scenario_keys.hpp"
 
 namespace stepcast {
 namespace {
+
+namespace fs = std::filesystem;
 
 constexpr IntegerRange layer_range{1, 100'000};
 constexpr IntegerRange width_range{1, 10'000'000};
@@ -21,10 +25,22 @@ constexpr std::pair<std::string_view, Activation> activations[] = {{"gelu", Acti
                                                                    {"swiglu", Activation::swiglu},
                                                                    {"geglu", Activation::geglu},
                                                                    {"squared_relu", Activation::squared_relu}};
-constexpr std::pair<std::string_view, NormKind> norms[] = {{"layernorm", NormKind::layernorm},
-                                                           {"rmsnorm", NormKind::rmsnorm}};
-constexpr std::pair<std::string_view, Position> positions[] = {
-    {"learned", Position::learned}, {"rope", Position::rope}, {"alibi", Position::alibi}, {"none", Position::none}};
+constexpr std::pair<std::string_view, NormKind> norms[] = {
+    {"layernorm", NormKind::layernorm},
+    {"rmsnorm", NormKind::rmsnorm},
+    {"layernorm-without-shift", NormKind::layernorm_without_shift},
+    {"layernorm-without-weights", NormKind::layernorm_without_weights}};
+constexpr std::pair<std::string_view, NormPlace> norm_places[] = {
+    {"before", NormPlace::before}, {"after", NormPlace::after}, {"both", NormPlace::both}};
+constexpr std::pair<std::string_view, QueryKeyNorm> query_key_norms[] = {
+    {"none", QueryKeyNorm::none}, {"head", QueryKeyNorm::head}, {"width", QueryKeyNorm::width}};
+constexpr std::pair<std::string_view, Head> heads_of_models[] = {
+    {"language", Head::language}, {"masked-language", Head::masked_language}, {"classes", Head::classes}};
+constexpr std::pair<std::string_view, Position> positions[] = {{"learned", Position::learned},
+                                                               {"rope", Position::rope},
+                                                               {"alibi", Position::alibi},
+                                                               {"relative", Position::relative},
+                                                               {"none", Position::none}};
 
 template <class Enum, std::size_t N>
 Enum named(const std::pair<std::string_view, Enum> (&table)[N], std::string_view name) {
@@ -73,6 +89,8 @@ MixtureOfExperts read_moe(const YamlValue& value, std::int64_t layers, Defaults&
     moe.shared_ffn = moe.shared_experts * moe.expert_ffn;
     defaults.take(map, "shared_ffn", std::to_string(*moe.shared_ffn), "shared_experts x expert_ffn");
   }
+  const auto gate = map.find("shared_gate");
+  moe.shared_gate = gate && gate->boolean();
   moe.moe_layers = defaults.integer(map, "moe_layers", {1, layers}, layers);
   if (const auto factor = map.find("capacity_factor")) moe.capacity_factor = factor->number({0, 1000});
   moe.groups = find_integer(map, "groups", {1, moe.experts}).value_or(1);
@@ -102,19 +120,73 @@ LatentAttention read_mla(const YamlValue& value) {
   return mla;
 }
 
+StateSpace read_state_space(const YamlValue& value) {
+  YamlMap map(value, scenario_vocabulary(value.path()));
+  StateSpace ssm;
+  ssm.heads = map.require("heads").integer(heads_range);
+  ssm.head_dim = find_integer(map, "head_dim", width_range).value_or(ssm.head_dim);
+  ssm.state = find_integer(map, "state", width_range).value_or(ssm.state);
+  ssm.groups = find_integer(map, "groups", {1, ssm.heads}).value_or(ssm.groups);
+  ssm.convolution = find_integer(map, "convolution", {1, 1024}).value_or(ssm.convolution);
+  ssm.chunk = find_integer(map, "chunk", tokens_range).value_or(ssm.chunk);
+  ssm.step_rank = find_integer(map, "step_rank", {0, width_range.highest}).value_or(0);
+  map.finish();
+  return ssm;
+}
+
+/// One letter a layer, each of a part that the model describes.
+void read_pattern(YamlMap& map, Architecture& model) {
+  const auto pattern = map.find("pattern");
+  const auto ssm = map.find("ssm");
+  if (ssm) model.ssm = read_state_space(*ssm);
+  if (!pattern) {
+    if (ssm) throw ssm->error(map.path() + ".ssm needs a pattern that says which layers are state-space layers");
+    return;
+  }
+  model.pattern = pattern->text();
+  if (model.pattern.empty() || model.pattern.find_first_not_of("M*-E") != std::string::npos) {
+    throw pattern->must_be("letters of M (state space), * (attention), - (MLP) and E (experts)");
+  }
+  const bool state_space = model.layers_with(LayerLetter::state_space) > 0;
+  if (state_space && !ssm)
+    throw pattern->error(map.path() + ".pattern has state-space layers (M), but there is no ssm");
+  if (!state_space) throw pattern->error(map.path() + ".pattern has no state-space layer (M)");
+}
+
+/// Layers of experts, whatever the dense ones are.
+std::int64_t routed_layers(const YamlMap& map, const Architecture& model) {
+  const std::int64_t experts = model.layers_with(LayerLetter::experts);
+  if (!model.pattern.empty() && (experts > 0) != model.moe.has_value()) {
+    throw map.error(map.path() + ".pattern and moe disagree: experts (E) need a moe, and it needs them");
+  }
+  return experts;
+}
+
 /// The sizes of a layer.
 void read_sizes(YamlMap& map, Architecture& model, Defaults& defaults) {
-  model.layers = map.require("layers").integer(layer_range);
+  read_pattern(map, model);
+  const auto pattern_length = static_cast<std::int64_t>(model.pattern.size());
+  model.layers = model.pattern.empty()
+                     ? map.require("layers").integer(layer_range)
+                     : find_integer(map, "layers", {pattern_length, pattern_length}).value_or(pattern_length);
   model.hidden = map.require("hidden").integer(width_range);
-  model.heads = map.require("heads").integer(heads_range);
-  model.kv_heads = read_kv_heads(map, model.heads, defaults);
-  model.head_dim = read_head_dim(map, model, defaults);
-  model.vocab = map.require("vocab").integer(vocab_range);
+  if (model.layers_with(LayerLetter::attention) > 0) {
+    model.heads = map.require("heads").integer(heads_range);
+    model.kv_heads = read_kv_heads(map, model.heads, defaults);
+    model.head_dim = read_head_dim(map, model, defaults);
+  } else {
+    for (const char* key : {"heads", "kv_heads", "head_dim"}) map.skip(key);
+  }
+  model.classes = find_integer(map, "classes", vocab_range).value_or(0);
+  model.vocab = model.classes == 0 ? map.require("vocab").integer(vocab_range)
+                                   : find_integer(map, "vocab", {0, vocab_range.highest}).value_or(0);
   model.ffn = find_integer(map, "ffn", width_range);
+  model.encoder_layers = find_integer(map, "encoder_layers", {0, model.layers - 1}).value_or(0);
   if (const auto moe = map.find("moe")) model.moe = read_moe(*moe, model.layers, defaults);
+  if (!model.pattern.empty() && routed_layers(map, model) > 0) model.moe->moe_layers = routed_layers(map, model);
   if (const auto mla = map.find("mla")) model.mla = read_mla(*mla);
   model.predicted_ahead = find_integer(map, "mtp_layers", {0, 16}).value_or(0);
-  const std::int64_t dense_layers = model.layers - (model.moe ? model.moe->moe_layers : 0);
+  const std::int64_t dense_layers = model.layers_with(LayerLetter::mlp);
   if (!model.ffn && dense_layers > 0) {
     throw map.error(
         fmt::format("{}.ffn is missing: {} of {} layers have a dense MLP", map.path(), dense_layers, model.layers));
@@ -131,11 +203,24 @@ void read_composition(YamlMap& map, Architecture& model, Defaults& defaults) {
   model.tied_embeddings = defaults.boolean(map, "tied_embeddings", !llama_like);
   model.attention_window = find_integer(map, "attention_window", tokens_range);
   model.window_every = find_integer(map, "window_every", {1, layer_range.highest}).value_or(1);
+  model.full_every = find_integer(map, "full_every", {0, layer_range.highest}).value_or(0);
   model.max_positions = find_integer(map, "max_positions", tokens_range).value_or(0);
+  model.norm_place = named(norm_places, find_choice(map, "norm_place").value_or("before"));
+  model.qk_norm = named(query_key_norms, find_choice(map, "qk_norm").value_or("none"));
+  model.head = named(heads_of_models, find_choice(map, "head").value_or(model.classes > 0 ? "classes" : "language"));
+  if ((model.head == Head::classes) != (model.classes > 0)) {
+    throw map.error(map.path() + ": head 'classes' and a number of classes go together");
+  }
+  model.token_types = find_integer(map, "token_types", {0, vocab_range.highest}).value_or(0);
+  model.patch_inputs = find_integer(map, "patch_inputs", {0, width_range.highest}).value_or(0);
+  const auto causal = map.find("causal");
+  model.causal = !causal || causal->boolean();
   if (const auto dropout = map.find("dropout")) model.dropout = dropout->number({0, 1});
   // Rare traits, false wherever nobody speaks of them: not worth a line of the report.
   for (auto [key, trait] : {std::pair{"qkv_bias", &model.qkv_bias},
                             {"parallel_block", &model.parallel_block},
+                            {"shared_norm", &model.shared_norm},
+                            {"head_bias", &model.head_bias},
                             {"embedding_norm", &model.embedding_norm}}) {
     const auto value = map.find(key);
     *trait = value && value->boolean();
@@ -145,10 +230,8 @@ void read_composition(YamlMap& map, Architecture& model, Defaults& defaults) {
 Architecture read_map(const YamlNode& tree, const std::string& name, Defaults& defaults) {
   const YamlValue value(tree, "model");
   YamlMap map(value, scenario_vocabulary("model"));
-  if (const auto hf = map.find("hf"))
-    throw error_at_key(hf->node(), "model.hf: reading Hugging Face configurations is not supported yet");
-  for (const char* key : {"extends", "description", "source", "published_parameters", "published_active_parameters",
-                          "published_parameters_tolerance"}) {
+  for (const char* key : {"hf", "extends", "description", "source", "published_parameters",
+                          "published_active_parameters", "published_parameters_tolerance"}) {
     map.skip(key);
   }
 
@@ -161,14 +244,46 @@ Architecture read_map(const YamlNode& tree, const std::string& name, Defaults& d
   return model;
 }
 
+/// The file beside the one that names it, else in the working directory.
+YamlNode load_config(const YamlValue& path) {
+  const fs::path beside = fs::path(path.node().source->folder) / path.text();
+  std::error_code ignored;
+  if (fs::exists(beside, ignored)) return load_yaml(beside.string());
+  if (fs::exists(path.text(), ignored)) return load_yaml(path.text());
+  throw path.error(fmt::format("there is no file {}", beside.string()));
+}
+
+/// Folders of models are named for them; the file in them never is.
+std::string name_of_config(const std::string& path) {
+  const fs::path file(path);
+  const std::string folder = file.parent_path().filename().string();
+  return file.filename() == "config.json" && !folder.empty() ? folder : file.stem().string();
+}
+
+/// What the map beside `hf` says goes before what the configuration says.
+Architecture read_hugging_face(const YamlValue& path, YamlNode map, Defaults& defaults) {
+  map.erase("hf");
+  const std::string name = name_of_config(path.text());
+  return read_map(extended(map, hugging_face_model(load_config(path)), name), name, defaults);
+}
+
 }  // namespace
 
 Architecture read_model(const YamlValue& model, PresetStore& presets, Defaults& defaults) {
+  if (model.is_scalar() && model.text().ends_with(".json")) {
+    YamlNode nothing = model.node();
+    nothing.kind = YamlNode::Kind::map;
+    return read_hugging_face(model, std::move(nothing), defaults);
+  }
   if (model.is_scalar()) {
     return read_map(presets.tree(PresetKind::model, model), PresetStore::stem(model), defaults);
   }
   if (!model.is_map()) throw model.must_be("a preset's name, a path or a map");
   const YamlNode* extends = model.node().find("extends");
+  if (const YamlNode* hf = model.node().find("hf"); hf != nullptr && hf->kind != YamlNode::Kind::null) {
+    if (extends != nullptr) throw error_at_key(*hf, "model.hf and model.extends exclude each other");
+    return read_hugging_face(YamlValue(*hf, "model.hf"), model.node(), defaults);
+  }
   const std::string name = extends != nullptr ? extends->text : "model";
   return read_map(presets.with_base(PresetKind::model, model.node()), name, defaults);
 }

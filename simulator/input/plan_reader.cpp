@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "models/families.hpp"
 #include "simulator/base/files.hpp"
 #include "simulator/cluster/placement.hpp"
 #include "simulator/execution/compression.hpp"
@@ -268,6 +269,42 @@ void read_expert_load(YamlMap& map, ParallelPlan& plan, const Architecture& mode
   }
 }
 
+// --- what is trained, and on what --------------------------------------------------------------------------------
+
+/// Sum of squared lengths over sum of lengths: of a list, or of lengths with this mean and deviation.
+double read_packed(const YamlValue& value, std::int64_t sequence_length) {
+  const double s = static_cast<double>(sequence_length);
+  if (value.is_list()) {
+    double sum = 0, squares = 0;
+    for (const YamlValue& item : value.list()) {
+      const double length = item.number({1, s});
+      sum += length;
+      squares += length * length;
+    }
+    if (sum > s || sum == 0) {
+      throw value.error(
+          fmt::format("{} adds up to {} tokens, the sequence has {}", value.path(), sum, sequence_length));
+    }
+    return squares / sum;
+  }
+  YamlMap map(value, scenario_vocabulary(value.path()));
+  const double mean = map.require("mean").number({1, s});
+  const auto deviation = map.find("deviation");
+  const double spread = deviation ? deviation->number({0, s}) : 0;
+  map.finish();
+  return std::min(s, mean + spread * spread / mean);
+}
+
+void read_training(YamlMap& map, ParallelPlan& plan, const Architecture& model) {
+  if (const auto lora = map.find("lora")) plan.lora = read_lora(*lora);
+  if (const auto frozen = map.find("frozen_layers")) plan.frozen_layers = frozen->integer({0, model.layers});
+  if (const auto packed = map.find("packed")) plan.attention_length = read_packed(*packed, plan.sequence_length);
+  if (const auto length = map.find("decoder_length")) {
+    if (model.encoder_layers == 0) throw length->error(length->path() + " without an encoder in the model");
+    plan.decoder_length = length->integer(sequence_range);
+  }
+}
+
 void read_sharding(YamlMap& map, ParallelPlan& plan, Defaults& defaults) {
   plan.zero = static_cast<int>(defaults.integer(map, "zero", {0, 3}, 0));
   plan.shard_group = find_degree(map, "shard_group");
@@ -299,6 +336,24 @@ void read_numerics(YamlMap& map, ParallelPlan& plan, Defaults& defaults) {
 
 }  // namespace
 
+LowRankAdaptation read_lora(const YamlValue& value) {
+  YamlMap map(value, scenario_vocabulary(value.path()));
+  std::vector<std::string> known;
+  for (const AdapterTarget& target : adapter_targets()) known.emplace_back(target.name);
+  LowRankAdaptation lora;
+  lora.rank = map.require("rank").integer({1, 100'000});
+  if (const auto alpha = map.find("alpha")) alpha->number({0, 1e9});
+  if (const auto targets = map.find("targets")) {
+    for (const YamlValue& target : targets->list()) lora.targets.push_back(target.choice("linear", known));
+    if (lora.targets.empty()) throw targets->must_be("a list of linears: stepcast list adapters");
+  } else {
+    lora.targets = {"linear_qkv", "linear_proj", "linear_fc1", "linear_fc2"};  // Megatron-Bridge peft/lora.py
+  }
+  if (const auto dropout = map.find("dropout")) lora.dropout = dropout->number({0, 1});
+  map.finish();
+  return lora;
+}
+
 ParallelPlan read_plan(const YamlValue& value, const Architecture& model, std::int64_t gpus, Defaults& defaults) {
   YamlMap map(value, scenario_vocabulary("plan"));
   ParallelPlan plan;
@@ -310,6 +365,7 @@ ParallelPlan read_plan(const YamlValue& value, const Architecture& model, std::i
   read_layer_split(map, plan, model.layers);
   read_sharding(map, plan, defaults);
   read_numerics(map, plan, defaults);
+  read_training(map, plan, model);
   check_experts(map, plan, model);
   read_expert_load(map, plan, model);
   map.finish();
@@ -328,6 +384,7 @@ void read_software_flags(YamlMap& map, ParallelPlan& plan) {
   plan.gradient_buckets = find_choice(map, "gradient_buckets");
   plan.overlap_p2p = find_boolean(map, "overlap_p2p");
   plan.overlap_ep = find_boolean(map, "overlap_ep");
+  plan.overlap_shared_experts = find_boolean(map, "overlap_shared_experts");
   plan.cuda_graphs = find_boolean(map, "cuda_graphs");
   plan.dispatcher = find_choice(map, "dispatcher");
 }

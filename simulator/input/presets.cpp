@@ -40,6 +40,13 @@ std::string data_directory() {
   throw UserError(std::string("cannot find the folder ") + presets_folder + ": set STEPCAST_DATA to where it lies");
 }
 
+LearnedErrors load_learned_errors() {
+  const fs::path table = fs::path(data_directory()) / "scenarios/published/accuracy.csv";
+  std::error_code ignored;
+  if (!fs::is_regular_file(table, ignored)) return {};
+  return LearnedErrors(read_residuals(table.string()));
+}
+
 std::vector<PresetInfo> list_presets(const std::string& kind_name) {
   const PresetKind kind = preset_kind(kind_name);
   PresetStore presets;
@@ -57,6 +64,13 @@ Architecture load_model_preset(const std::string& name) {
   PresetStore presets;
   Defaults defaults;
   const YamlNode written = yaml_scalar(name);
+  return read_model(YamlValue(written, "model"), presets, defaults);
+}
+
+Architecture load_hugging_face(const std::string& config_json) {
+  PresetStore presets;
+  Defaults defaults;
+  const YamlNode written = yaml_scalar(config_json);
   return read_model(YamlValue(written, "model"), presets, defaults);
 }
 

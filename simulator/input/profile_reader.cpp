@@ -20,7 +20,7 @@ constexpr IntegerRange nics_per_node{0, 10'000};
 const std::vector<std::string> basis_names{"datasheet", "measured", "fitted", "estimated", "assumed"};
 const std::vector<std::string> launch_mode_names{"eager", "cuda_graph", "compiled"};
 const std::vector<std::string> gradient_type_names{"fp32", "parameter", "reduced", "fp32_if_bf16", "fp32_beside_bf16"};
-const std::vector<std::string> pipeline_exchange_names{"blocking", "blocking_per_pair", "overlapped"};
+const std::vector<std::string> framework_families{"megatron", "deepspeed", "pytorch", "xla", "other"};
 
 /// The enumerator at the place of the name in `names`.
 template <class Enum, class Names>
@@ -60,10 +60,7 @@ void read(const YamlValue& value, LaunchMode& target) {
 void read(const YamlValue& value, GradientType& target) {
   target = enumerator<GradientType>(value, "gradient type", gradient_type_names);
 }
-[[maybe_unused]] void read(const YamlValue& value, PipelineExchange& target) {
-  target = enumerator<PipelineExchange>(value, "pipeline exchange", pipeline_exchange_names);
-}
-void read(const YamlValue& value, std::vector<GemmProfile::Tile>& target) {
+[[maybe_unused]] void read(const YamlValue& value, std::vector<GemmProfile::Tile>& target) {
   constexpr IntegerRange tile_side{1, 4096};
   for (const YamlValue& item : value.list()) {
     const auto sides = item.list();
@@ -351,6 +348,7 @@ Framework read_framework(const YamlNode& root, const std::string& name) {
   framework.name = name;
   map.skip(version_key);
   field(map, "description", framework.description);
+  framework.family = map.require("family").choice("family of frameworks", framework_families);
   field(map, "attention_kernel", framework.attention_kernel);
   field(map, "flash_attention", framework.flash_attention);
   field(map, "fused_softmax", framework.fused_softmax);

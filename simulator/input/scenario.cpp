@@ -165,6 +165,17 @@ std::string dispatcher_in_notes(std::string notes) {
   return said.find(" a2a") != std::string::npos ? "alltoall" : "";
 }
 
+/// The same for adapters: "LORA RUN: plan.lora: {rank: 8, alpha: 16, targets: [query, value]}, ...".
+std::optional<LowRankAdaptation> lora_in_notes(const std::string& notes) {
+  constexpr std::string_view key = "plan.lora: ";
+  const std::size_t begin = notes.find(key);
+  const std::size_t end = notes.find('}', begin);
+  if (begin == std::string::npos || end == std::string::npos) return std::nullopt;
+  const std::size_t map = begin + key.size();
+  const YamlNode tree = parse_yaml(notes.substr(map, end + 1 - map), "notes", "");
+  return read_lora(YamlValue(tree, "plan.lora"));
+}
+
 /// @param name for a scenario that does not give its own
 Job read_scenario(const YamlNode& root, const std::string& name, PresetStore& presets) {
   YamlMap map(YamlValue(root, ""), scenario_vocabulary(""));
@@ -186,6 +197,10 @@ Job read_scenario(const YamlNode& root, const std::string& name, PresetStore& pr
   if (const std::string dispatcher = dispatcher_in_notes(notes); !job.plan.dispatcher && !dispatcher.empty()) {
     job.plan.dispatcher = dispatcher;
     defaults.taken.push_back("framework.dispatcher: " + dispatcher + " (the notes)");
+  }
+  if (auto lora = lora_in_notes(notes); !job.plan.lora && lora) {
+    job.plan.lora = std::move(lora);
+    defaults.taken.push_back("plan.lora: as the notes say");
   }
   if (job.reference) {
     job.reference->notes = notes;

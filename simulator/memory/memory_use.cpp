@@ -1,6 +1,7 @@
 #include "simulator/memory/memory_use.hpp"
 
 #include <algorithm>
+#include <tuple>
 
 #include "simulator/workload/gradients.hpp"
 
@@ -54,15 +55,22 @@ Bytes activation_bytes(const ShardedModel& model, const std::vector<ChunkContent
   return layers / v * static_cast<double>(in_flight) + ends + working;
 }
 
-double parameters_of(const ShardedModel& model, const std::vector<ChunkContents>& chunks, double& largest) {
-  double all = 0;
+/// Parameters of a stage: all, of its largest block, and of these the trained ones.
+struct StageParameters {
+  double all = 0, largest = 0, trained = 0, largest_trained = 0;
+};
+
+StageParameters parameters_of(const ShardedModel& model, const std::vector<ChunkContents>& chunks) {
+  StageParameters sum;
   for (const ChunkContents& chunk : chunks) {
     for_each_block(model, chunk, [&](const LocalBlock& block, int count) {
-      largest = std::max(largest, block.parameters);
-      all += block.parameters * count;
+      sum.largest = std::max(sum.largest, block.parameters);
+      sum.largest_trained = std::max(sum.largest_trained, block.trained.total());
+      sum.all += block.parameters * count;
+      sum.trained += block.trained.total() * count;
     });
   }
-  return all;
+  return sum;
 }
 
 /// What fully sharded training holds on top of its shards: two gathered units in flight, or all parameters when they
@@ -71,13 +79,13 @@ double parameters_of(const ShardedModel& model, const std::vector<ChunkContents>
 /// microbatch (torch.distributed.pipelining: no synchronisation before it).
 Bytes gathered_bytes(const ShardedModel& model, const std::vector<ChunkContents>& chunks, const ParallelPlan& plan) {
   const double element = computed_bytes(plan), reduced = reduced_bytes(plan);
-  double largest = 0;
-  const double all = parameters_of(model, chunks, largest);
+  const StageParameters of = parameters_of(model, chunks);
   const bool stay = plan.zero == 2 || !plan.reshard_after_forward.value_or(plan.pipeline_parallel == 1);
-  const double gathered = stay ? element * all : 2 * element * largest;
-  const double accumulated = plan.no_sync.value_or(plan.pipeline_parallel > 1) ? reduced * all : 0;
-  const double second_copy = plan.zero_hpz_partition_size ? element * all / *plan.zero_hpz_partition_size : 0;  // hpZ
-  return Bytes(gathered + accumulated + second_copy + (element + 2 * reduced) * largest);
+  const double gathered = stay ? element * of.all : 2 * element * of.largest;
+  const double accumulated = plan.no_sync.value_or(plan.pipeline_parallel > 1) ? reduced * of.trained : 0;
+  const double second_copy =
+      plan.zero_hpz_partition_size ? element * of.all / *plan.zero_hpz_partition_size : 0;  // ZeRO++ hpZ
+  return Bytes(gathered + accumulated + second_copy + (element + 2 * reduced) * of.largest_trained);
 }
 
 /// PyTorch FSDP shards fp32 masters in stages 2 (SHARD_GRAD_OP) and 3; others keep them beside what is computed with.
@@ -91,12 +99,14 @@ MemoryUse stage_memory(const ShardedModel& model, int stage, const ParallelPlan&
                        const Gpu& gpu, std::int64_t chunks_in_flight, Bytes boundary) {
   const double data_ranks = static_cast<double>(plan.dense_copies());
   const bool sharded_master = shards_master(plan, framework);
-  const ParameterCount count = model.count(stage);
+  const ParameterCount count = model.count(stage), trained = model.trained(stage);
   MemoryUse use;
   Bytes step;
-  for (const auto& [parameters, copies] :
-       {std::pair(count.dense, plan.shard_ranks()), {count.expert, plan.expert_copies()}}) {
+  for (const auto& [all, parameters, copies] : {std::tuple(count.dense, trained.dense, plan.shard_ranks()),
+                                                {count.expert, trained.expert, plan.expert_copies()}}) {
     const auto shards = static_cast<double>(copies);
+    // What is not trained is there in the type that it is computed with, and nothing more.
+    use.parameters += Bytes((all - parameters) * computed_bytes(plan) / (plan.zero >= 3 ? shards : 1));
     const StateBytes states = sharded_master
                                   ? fully_sharded_state_bytes(shards)
                                   : adam_state_bytes(plan.precision, held_bytes(plan, framework), plan.zero, shards);

@@ -1,11 +1,13 @@
 #include "simulator/parallelism/block_builder.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace stepcast {
 
 BlockBuilder::BlockBuilder(const Block& block, double hidden, const Sharding& sharding, bool recomputed)
     : block_(block),
+      hidden_(static_cast<std::int64_t>(hidden)),
       h_(hidden),
       s_(sharding),
       framework_(*sharding.framework),
@@ -18,17 +20,53 @@ BlockBuilder::BlockBuilder(const Block& block, double hidden, const Sharding& sh
 LocalBlock BlockBuilder::build() {
   LocalBlock local;
   for (const ModelOp& op : block_.ops) forward(op, Pass::forward, local.forward);
-  pending_ = -1;
-  if (recomputed_ && s_.recompute == Recompute::full) recompute_forward(local.backward);
-  if (recomputed_ && s_.recompute == Recompute::selective_op) recompute_selected(local.backward);
-  for (std::size_t i = block_.ops.size(); i-- > 0;) {
+  pending_ = later_ = -1;
+  const std::size_t first = first_with_backward();
+  const bool runs_back = first < block_.ops.size();
+  if (runs_back && recomputed_ && s_.recompute == Recompute::full) recompute_forward(local.backward);
+  if (runs_back && recomputed_ && s_.recompute == Recompute::selective_op) recompute_selected(local.backward);
+  for (std::size_t i = block_.ops.size(); i-- > first;) {
     if (runs_again(i) && !runs_again(i + 1)) recompute_modules(i, local.backward);
-    const ModelOp& op = block_.ops[i];
-    std::visit([&](const auto& what) { backward(what, op.name, local.backward); }, op.what);
+    if (!waits_for_exchange(block_.ops[i])) backward_at(i, local.backward);
   }
   local.recomputed_share = recomputed_share(local);
   account_memory(local);
   return local;
+}
+
+void BlockBuilder::backward_at(std::size_t index, OpList& ops) {
+  const ModelOp& op = block_.ops[index];
+  frozen_ = op.frozen;
+  passes_gradient_ = block_.passes_gradient || index > first_with_backward();
+  std::visit([&](const auto& what) { backward(what, op.name, ops); }, op.what);
+}
+
+/// Autograd goes back no further than to the first weight that is trained.
+std::size_t BlockBuilder::first_with_backward() const {
+  if (block_.passes_gradient) return 0;
+  const auto trained = std::find_if(block_.ops.begin(), block_.ops.end(),
+                                    [&](const ModelOp& op) { return !op.frozen && parameters(op, hidden_) > 0; });
+  return static_cast<std::size_t>(trained - block_.ops.begin());
+}
+
+double rows_inside(Rows rows, const Sharding& sharding) {
+  switch (rows) {
+    case Rows::tokens: return sharding.tokens;
+    case Rows::encoded: return sharding.encoded_tokens();
+    case Rows::sequences: return sharding.sequences;
+  }
+  return 0;
+}
+
+double rows_stored(Rows rows, const Sharding& sharding) {
+  if (rows == Rows::sequences) return sharding.sequences;
+  return rows_inside(rows, sharding) / (sharding.sequence_parallel ? sharding.tensor : 1);
+}
+
+double norm_elements(const NormOp& norm, double hidden, const Sharding& sharding) {
+  const double width = width_or(norm.width, hidden);
+  if (norm.vectors == 0) return rows_stored(norm.rows, sharding) * width;
+  return rows_inside(norm.rows, sharding) * static_cast<double>(norm.vectors) * width / sharding.tensor;
 }
 
 bool BlockBuilder::runs_again(std::size_t op) const {
@@ -57,7 +95,7 @@ double BlockBuilder::recomputed_share(const LocalBlock& local) const {
 void BlockBuilder::push(OpList& ops, LocalOp op) {
   if (pending_ >= 0 && ops[static_cast<std::size_t>(pending_)].lane != op.lane) {
     op.after = pending_;
-    pending_ = -1;
+    pending_ = std::exchange(later_, -1);
   }
   ops.push_back(op);
 }
@@ -116,11 +154,12 @@ double rotary_kernels(const RotaryOp& rotary, const Framework& framework) {
 }  // namespace
 
 void BlockBuilder::forward(const ModelOp& op, Pass pass, OpList& ops) {
+  if (waits_for_exchange(op)) return;
   std::visit([&](const auto& what) { forward(what, op.name, pass, ops); }, op.what);
 }
 
 void BlockBuilder::forward(const NormOp& norm, std::string_view name, Pass pass, OpList& ops) {
-  memory(ops, name, pass, framework_.norm_forward_bytes * (e_ / 2) * T_sp_ * width_or(norm.width, h_));
+  memory(ops, name, pass, framework_.norm_forward_bytes * (e_ / 2) * norm_elements(norm, h_, s_));
   if (s_.on_grid()) grid_statistics(pass, ops);
 }
 
@@ -141,7 +180,8 @@ void BlockBuilder::forward(const LinearOp& linear, std::string_view name, Pass p
   const bool column = linear.split == TensorSplit::column;
   const bool row = linear.split == TensorSplit::row;
   const double k = row ? in / t_ : in;
-  const double tokens = column || row ? T_ : T_sp_;
+  const double whole = rows_inside(linear.rows, s_);
+  const double tokens = column || row ? whole : rows_stored(linear.rows, s_);
   const bool gathers = column && linear.starts_region && s_.sequence_parallel;
   const bool scatters = row && linear.ends_region && s_.sequence_parallel;
   std::vector<Gemm> products;
@@ -149,18 +189,18 @@ void BlockBuilder::forward(const LinearOp& linear, std::string_view name, Pass p
     products.push_back({.m = tokens, .n = n, .k = k, .precision = linear_precision(), .layout = Layout::tn});
   }
   if (gathers && !overlaps_products()) {
-    blocking(ops, "all_gather_input", pass, CollectiveKind::all_gather, e_ * T_ * in, true);
+    blocking(ops, "all_gather_input", pass, CollectiveKind::all_gather, e_ * whole * in, true);
   }
   quantise(ops, pass, tokens * k, in * static_cast<double>(linear.out) / (column || row ? t_ : 1));
-  if (gathers && overlaps_products()) return gathered_products(ops, name, pass, e_ * T_ * in, products);
+  if (gathers && overlaps_products()) return gathered_products(ops, name, pass, e_ * whole * in, products);
   if (scatters && overlaps_products()) {
-    return scattered_products(ops, name, pass, e_ * T_ * static_cast<double>(linear.out), products);
+    return scattered_products(ops, name, pass, e_ * whole * static_cast<double>(linear.out), products);
   }
   for (const Gemm& product : products) kernel(ops, name, pass, product);
   if (row && linear.ends_region) {
     const auto kind = s_.sequence_parallel ? CollectiveKind::reduce_scatter : CollectiveKind::all_reduce;
     blocking(ops, s_.sequence_parallel ? "reduce_scatter_output" : "all_reduce_output", pass, kind,
-             e_ * T_ * static_cast<double>(linear.out), true);
+             e_ * whole * static_cast<double>(linear.out), true);
   }
 }
 
@@ -178,14 +218,16 @@ void BlockBuilder::forward(const CoreAttentionOp& attention, std::string_view na
   const double scores = score_elements(attention, s_);
   const double batch = s_.sequences * static_cast<double>(attention.heads) / t_;
   const double s = s_.sequence_length;
+  const double keys = key_length(attention, s_);
   const double d = static_cast<double>(attention.head_dim);
   const double d_v = static_cast<double>(attention.head_dim_v);
-  kernel(ops, "attention_scores", pass, Gemm{.m = s, .n = s, .k = d, .batch = batch, .precision = wide_precision()});
+  kernel(ops, "attention_scores", pass, Gemm{.m = s, .n = keys, .k = d, .batch = batch, .precision = wide_precision()});
   const bool fused = *framework_.fused_softmax && !attention.alibi;
   // Fused: one read, one write. Unfused: scale, mask and softmax are kernels of their own (two more reads and writes).
   memory(ops, "attention_softmax", pass, (fused ? 2 : 6) * e_ * scores, fused ? 1 : 3);
   if (attention.dropout > 0) memory(ops, "attention_dropout", pass, (2 * e_ + 1) * scores);
-  kernel(ops, "attention_context", pass, Gemm{.m = s, .n = d_v, .k = s, .batch = batch, .precision = wide_precision()});
+  kernel(ops, "attention_context", pass,
+         Gemm{.m = s, .n = d_v, .k = keys, .batch = batch, .precision = wide_precision()});
   // Heads and tokens change places before the projection: [b, a/t, s, d] -> [s, b, a d / t].
   memory(ops, "attention_transpose", pass, 2 * e_ * T_ * attention.output_width() / t_);
 }
@@ -213,8 +255,8 @@ void BlockBuilder::forward(const ResidualOp& residual, std::string_view name, Pa
 
 void BlockBuilder::forward(const EmbeddingOp& embedding, std::string_view name, Pass pass, OpList& ops) {
   // Gather rows, zero the rows of other ranks; every tensor-parallel rank sees the whole sequence.
-  memory(ops, name, pass, (t_ > 1 ? 4 : 2) * e_ * T_ * h_, t_ > 1 ? 3 : 1);
-  if (t_ > 1) {
+  if (embedding.vocab > 0) memory(ops, name, pass, (t_ > 1 ? 4 : 2) * e_ * T_ * h_, t_ > 1 ? 3 : 1);
+  if (embedding.vocab > 0 && t_ > 1) {
     blocking(ops, s_.sequence_parallel ? "reduce_scatter_embedding" : "all_reduce_embedding", pass,
              s_.sequence_parallel ? CollectiveKind::reduce_scatter : CollectiveKind::all_reduce, e_ * T_ * h_, false);
   }
@@ -256,7 +298,10 @@ void BlockBuilder::recompute_forward(OpList& ops) {
   // are not run again. Megatron's own checkpoint runs all.
   std::size_t count = block_.ops.size();
   if (*framework_.recompute_stops_early) {
-    while (count > 0 && !std::holds_alternative<LinearOp>(block_.ops[count - 1].what)) --count;
+    const auto is_linear = [](const ModelOp& op) {
+      return std::holds_alternative<LinearOp>(op.what) || std::holds_alternative<ExpertLinearOp>(op.what);
+    };
+    while (count > 0 && !is_linear(block_.ops[count - 1])) --count;
     if (count > 0) --count;
   }
   for (std::size_t i = 0; i < count; ++i) forward(block_.ops[i], Pass::recompute, ops);
@@ -292,13 +337,14 @@ void BlockBuilder::recompute_selected(OpList& ops) {
 }
 
 void BlockBuilder::backward(const NormOp& norm, std::string_view name, OpList& ops) {
-  const double bytes = framework_.norm_backward_bytes * (e_ / 2) * T_sp_ * width_or(norm.width, h_);
+  const double bytes = framework_.norm_backward_bytes * (e_ / 2) * norm_elements(norm, h_, s_);
   memory(ops, name, Pass::backward_input, bytes, 2);
   if (s_.on_grid()) grid_statistics(Pass::backward_input, ops);
 }
 
 /// dW [rows, columns] of a local weight, and its accumulation over microbatches.
 void BlockBuilder::weight_gradient(OpList& ops, std::string_view name, double rows, double columns, double tokens) {
+  if (frozen_) return;
   kernel(ops, name, Pass::backward_weight,
          Gemm{.m = rows,
               .n = columns,
@@ -310,8 +356,15 @@ void BlockBuilder::weight_gradient(OpList& ops, std::string_view name, double ro
 }
 
 /// main_grad += dW, where the product did not do it: read dW, read and write the sum.
+///
+/// With fp32 sums beside bf16 gradients (deepspeedai/DeepSpeed runtime/bf16_optimizer.py) every microbatch clears the
+/// bf16 gradient (e), autograd adds to it (3e), it is converted (e + g) and the copy is added to the sum (3g).
 void BlockBuilder::accumulate_weight_gradient(OpList& ops, double elements) {
-  if (*framework_.gradient_accumulation_fusion) return;
+  if (frozen_ || *framework_.gradient_accumulation_fusion) return;
+  if (*framework_.gradient_dtype == GradientType::fp32_beside_bf16 && s_.gradient > e_) {
+    memory(ops, "gradient_accumulate", Pass::backward_weight, (5 * e_ + 4 * s_.gradient) * elements, 4);
+    return;
+  }
   if (s_.microbatches <= 1 && s_.gradient <= e_) return;
   memory(ops, "gradient_accumulate", Pass::backward_weight, (e_ + 2 * s_.gradient) * elements);
 }
@@ -326,42 +379,43 @@ void BlockBuilder::linear_backward(OpList& ops, std::string_view name, const Loc
   // Input gradient, with the re-gather of the saved input beside it.
   int gathered = -1;
   const bool region = column && starts_region && t_ > 1;
-  if (region && s_.sequence_parallel) {
-    gathered = background(ops, "all_gather_input", Pass::backward_weight, CollectiveKind::all_gather, e_ * T_ * in);
+  if (region && s_.sequence_parallel && !frozen_) {
+    gathered = background(ops, "all_gather_input", Pass::backward_weight, CollectiveKind::all_gather, e_ * tokens * in);
   }
   std::vector<Gemm> products;
   for (double n : outs) {
     products.push_back({.m = tokens, .n = in, .k = n, .precision = linear_precision(), .layout = Layout::nn});
   }
-  const bool scatters = region && s_.sequence_parallel && s_.tp_overlap == "async";
-  if (gathers > 0) {
+  const bool scatters = region && s_.sequence_parallel && s_.tp_overlap == "async" && passes_gradient_;
+  if (!passes_gradient_) products.clear();
+  if (gathers > 0 && passes_gradient_) {
     gathered_products(ops, name, Pass::backward_input, gathers, products);
   } else if (scatters) {
-    scattered_products(ops, name, Pass::backward_input, e_ * T_ * in, products);
+    scattered_products(ops, name, Pass::backward_input, e_ * tokens * in, products);
   } else {
     for (const Gemm& product : products) kernel(ops, name, Pass::backward_input, product);
   }
-  if (outs.size() > 1) {  // the partial input gradients of separate GEMMs are summed
+  if (outs.size() > 1 && passes_gradient_) {  // the partial input gradients of separate GEMMs are summed
     memory(ops, "gradient_sum", Pass::backward_input, 3 * e_ * tokens * in * static_cast<double>(outs.size() - 1),
            static_cast<double>(outs.size() - 1));
   }
 
   // Its reduction, beside the weight gradient when the framework overlaps it.
   int reduced = -1;
-  if (region && !scatters) {
+  if (region && passes_gradient_ && !scatters) {
     const auto kind = s_.sequence_parallel ? CollectiveKind::reduce_scatter : CollectiveKind::all_reduce;
     const std::string_view reduction =
         s_.sequence_parallel ? "reduce_scatter_input_gradient" : "all_reduce_input_gradient";
     if (*framework_.overlap_tp_backward) {
-      reduced = background(ops, reduction, Pass::backward_input, kind, e_ * T_ * in);
+      reduced = background(ops, reduction, Pass::backward_input, kind, e_ * tokens * in);
     } else {
-      blocking(ops, reduction, Pass::backward_input, kind, e_ * T_ * in, false);
+      blocking(ops, reduction, Pass::backward_input, kind, e_ * tokens * in, false);
     }
   }
 
   if (gathered >= 0) await(gathered);
   for (double n : outs) weight_gradient(ops, name, in, n, tokens);
-  if (bias) memory(ops, "bias_gradient", Pass::backward_weight, e_ * tokens * out);
+  if (bias && !frozen_) memory(ops, "bias_gradient", Pass::backward_weight, e_ * tokens * out);
   if (reduced >= 0) await(reduced);
 }
 
@@ -369,11 +423,14 @@ void BlockBuilder::backward(const LinearOp& linear, std::string_view name, OpLis
   if (s_.on_grid()) return grid_backward(linear, name, ops);
   const double in = static_cast<double>(linear.in);
   if (linear.split == TensorSplit::column) {
-    linear_backward(ops, name, {in, local_outputs(linear), linear.split, linear.bias, linear.starts_region, T_});
+    linear_backward(
+        ops, name,
+        {in, local_outputs(linear), linear.split, linear.bias, linear.starts_region, rows_inside(linear.rows, s_)});
     return;
   }
   if (linear.split == TensorSplit::whole) {
-    linear_backward(ops, name, {in, local_outputs(linear), linear.split, linear.bias, false, T_sp_});
+    linear_backward(ops, name,
+                    {in, local_outputs(linear), linear.split, linear.bias, false, rows_stored(linear.rows, s_)});
     return;
   }
   LocalLinear local{in / t_, local_outputs(linear), linear.split, linear.bias, false, T_};
@@ -404,18 +461,21 @@ void BlockBuilder::backward(const CoreAttentionOp& attention, std::string_view n
   const double scores = score_elements(attention, s_);
   const double batch = s_.sequences * static_cast<double>(attention.heads) / t_;
   const double s = s_.sequence_length;
+  const double keys = key_length(attention, s_);
   const double d = static_cast<double>(attention.head_dim);
   const double d_v = static_cast<double>(attention.head_dim_v);
   const Precision precision = wide_precision();
   const Pass pass = Pass::backward_input;
   memory(ops, "attention_transpose", pass, 2 * e_ * T_ * attention.output_width() / t_);
-  kernel(ops, "attention_context", pass, Gemm{.m = s, .n = s, .k = d_v, .batch = batch, .precision = precision});  // dP
-  kernel(ops, "attention_context", pass, Gemm{.m = s, .n = d_v, .k = s, .batch = batch, .precision = precision});  // dV
+  kernel(ops, "attention_context", pass,
+         Gemm{.m = s, .n = keys, .k = d_v, .batch = batch, .precision = precision});  // dP
+  kernel(ops, "attention_context", pass,
+         Gemm{.m = keys, .n = d_v, .k = s, .batch = batch, .precision = precision});  // dV
   if (attention.dropout > 0) memory(ops, "attention_dropout", pass, (2 * e_ + 1) * scores);
   const bool fused = *framework_.fused_softmax && !attention.alibi;
   memory(ops, "attention_softmax", pass, (fused ? 3 : 7) * e_ * scores, fused ? 1 : 3);
-  kernel(ops, "attention_scores", pass, Gemm{.m = s, .n = d, .k = s, .batch = batch, .precision = precision});  // dQ
-  kernel(ops, "attention_scores", pass, Gemm{.m = s, .n = d, .k = s, .batch = batch, .precision = precision});  // dK
+  kernel(ops, "attention_scores", pass, Gemm{.m = s, .n = d, .k = keys, .batch = batch, .precision = precision});  // dQ
+  kernel(ops, "attention_scores", pass, Gemm{.m = keys, .n = d, .k = s, .batch = batch, .precision = precision});  // dK
 }
 
 void BlockBuilder::backward(const ActivationOp& activation, std::string_view name, OpList& ops) {
@@ -437,7 +497,9 @@ void BlockBuilder::backward(const EmbeddingOp& embedding, std::string_view name,
   if (embedding.norm) {
     memory(ops, "embedding_norm", Pass::backward_input, framework_.norm_backward_bytes * (e_ / 2) * T_sp_ * h_, 2);
   }
+  if (frozen_) return;
   if (embedding.positions > 0) memory(ops, "position_embedding", Pass::backward_weight, 2 * e_ * T_sp_ * h_);
+  if (embedding.vocab == 0) return;
   if (s_.sequence_parallel) {
     blocking(ops, "all_gather_embedding_gradient", Pass::backward_input, CollectiveKind::all_gather, e_ * T_ * h_,
              false);

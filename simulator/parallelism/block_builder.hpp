@@ -17,12 +17,27 @@ double expert_rows(const Sharding& sharding, const Routing& routing);
 /// Experts that a rank holds, or shares with its expert-tensor-parallel group.
 double local_experts(const Sharding& sharding, const Routing& routing);
 
-/// Scores of one microbatch on one rank: [b, a/t, s, s].
-inline double score_elements(const CoreAttentionOp& attention, const Sharding& s) {
-  return s.sequences * static_cast<double>(attention.heads) / s.tensor * s.sequence_length * s.sequence_length;
+/// Tokens whose keys and values an attention runs over.
+inline double key_length(const CoreAttentionOp& attention, const Sharding& s) {
+  return attention.crosses ? s.encoded_length : s.sequence_length;
 }
 
+/// Scores of one microbatch on one rank: [b, a/t, s, s].
+inline double score_elements(const CoreAttentionOp& attention, const Sharding& s) {
+  return s.sequences * static_cast<double>(attention.heads) / s.tensor * s.sequence_length * key_length(attention, s);
+}
+
+/// Elements of a norm's input on one rank.
+double norm_elements(const NormOp& norm, double hidden, const Sharding& sharding);
+
+/// Rows that an operator runs on where its input is whole, and those that a rank stores.
+double rows_inside(Rows rows, const Sharding& sharding);
+double rows_stored(Rows rows, const Sharding& sharding);
+
 inline double width_or(std::int64_t width, double hidden) { return width > 0 ? static_cast<double>(width) : hidden; }
+
+struct SavedBytes;
+struct Kept;
 
 class BlockBuilder {
  public:
@@ -45,6 +60,9 @@ class BlockBuilder {
   void forward(const DispatchOp&, std::string_view name, Pass pass, OpList& ops);
   void forward(const ExpertLinearOp&, std::string_view name, Pass pass, OpList& ops);
   void forward(const CombineOp&, std::string_view name, Pass pass, OpList& ops);
+  void forward(const AdapterOp&, std::string_view name, Pass pass, OpList& ops);
+  void forward(const ConvolutionOp&, std::string_view name, Pass pass, OpList& ops);
+  void forward(const StateSpaceOp&, std::string_view name, Pass pass, OpList& ops);
 
   void backward(const NormOp&, std::string_view name, OpList& ops);
   void backward(const LinearOp&, std::string_view name, OpList& ops);
@@ -59,7 +77,11 @@ class BlockBuilder {
   void backward(const DispatchOp&, std::string_view name, OpList& ops);
   void backward(const ExpertLinearOp&, std::string_view name, OpList& ops);
   void backward(const CombineOp&, std::string_view name, OpList& ops);
+  void backward(const AdapterOp&, std::string_view name, OpList& ops);
+  void backward(const ConvolutionOp&, std::string_view name, OpList& ops);
+  void backward(const StateSpaceOp&, std::string_view name, OpList& ops);
 
+  std::size_t first_with_backward() const;
   void recompute_forward(OpList& ops);
   void recompute_selected(OpList& ops);
   void recompute_modules(std::size_t last, OpList& ops);
@@ -67,6 +89,10 @@ class BlockBuilder {
   double recomputed_share(const LocalBlock& local) const;
   void send_to_experts(const Routing&, double element, Pass pass, OpList& ops);
   void send_to_tokens(const Routing&, Pass pass, OpList& ops);
+  bool waits_for_exchange(const ModelOp& op) const;
+  void forward_beside(bool first_half, Pass pass, OpList& ops);
+  void backward_beside(bool first_half, OpList& ops);
+  void backward_at(std::size_t op, OpList& ops);
   void exchange_tokens(std::string_view name, const Collective& exchange, Pass pass, OpList& ops);
   void expert_tensor_collective(const Routing&, std::string_view name, CollectiveKind kind, Pass pass, OpList& ops);
   // Context parallelism (context_attention.cpp).
@@ -94,6 +120,7 @@ class BlockBuilder {
                           const std::vector<Gemm>& products);
 
   void account_memory(LocalBlock& local) const;
+  Kept kept_by(std::size_t index, SavedBytes& saved) const;
 
   // Emission.
   void kernel(OpList& ops, std::string_view name, Pass pass, Gemm gemm);
@@ -105,6 +132,11 @@ class BlockBuilder {
   int background(OpList& ops, std::string_view name, Pass pass, CollectiveKind kind, double bytes,
                  GroupKind group = GroupKind::tensor);
   void await(int op) { pending_ = op; }
+  /// The next op of a lane waits for `op`, the one after it for what it would have waited for.
+  void await_first(int op) {
+    later_ = pending_;
+    pending_ = op;
+  }
   void push(OpList& ops, LocalOp op);
 
   void quantise(OpList& ops, Pass pass, double tensor_elements, double weight_elements);
@@ -126,15 +158,19 @@ class BlockBuilder {
   Precision wide_precision() const { return s_.precision == Precision::fp8 ? Precision::bf16 : s_.precision; }
 
   const Block& block_;
+  const std::int64_t hidden_;
   const double h_;
   const Sharding& s_;
   const Framework& framework_;
   const bool recomputed_;
-  const double t_;     ///< tensor-parallel ranks
-  const double T_;     ///< tokens inside a region
-  const double T_sp_;  ///< tokens stored outside
-  const double e_;     ///< bytes of an activation
-  int pending_ = -1;   ///< op of the other lane that the next op of a lane waits for
+  const double t_;               ///< tensor-parallel ranks
+  const double T_;               ///< tokens inside a region
+  const double T_sp_;            ///< tokens stored outside
+  const double e_;               ///< bytes of an activation
+  bool frozen_ = false;          ///< the operator that runs backward has no weight gradients
+  bool passes_gradient_ = true;  ///< something before it is trained: it has an input gradient
+  int later_ = -1;               ///< what the op after the next one waits for
+  int pending_ = -1;             ///< op of the other lane that the next op of a lane waits for
 };
 
 }  // namespace stepcast

@@ -8,14 +8,18 @@
 
 namespace stepcast {
 
+/// Documents of a packed sequence do not see each other: as many as give the same sum of squared lengths run, each of the
+/// length that a token's own document has on average.
 AttentionKernel BlockBuilder::fused_attention(const CoreAttentionOp& attention, bool backward) const {
-  return {.sequences = s_.sequences,
+  const double length = attention.crosses ? s_.sequence_length : s_.attention_length();
+  return {.sequences = s_.sequences * s_.sequence_length / length,
           .heads = static_cast<double>(attention.heads) / s_.tensor,
           .kv_heads = std::max(1.0, static_cast<double>(attention.kv_heads) / s_.tensor),
-          .query_length = s_.sequence_length,
-          .key_length = s_.sequence_length,
+          .query_length = length,
+          .key_length = attention.crosses ? s_.encoded_length : length,
           .head_dim_qk = static_cast<double>(attention.head_dim),
           .head_dim_v = static_cast<double>(attention.head_dim_v),
+          .causal = attention.causal,
           .window = static_cast<double>(attention.window),
           .backward = backward,
           .skips_masked = *framework_.skips_causal_blocks,
@@ -73,10 +77,10 @@ void BlockBuilder::ring_attention(const CoreAttentionOp& attention, std::string_
   const double keys_and_values = e_ * s_.sequences * s_.sequence_length * kernel.kv_heads *  // of all ranks
                                  static_cast<double>(attention.head_dim + attention.head_dim_v);
   const int round = background(ops, "ring_keys_values", pass, CollectiveKind::all_gather, keys_and_values, group);
-  kernel.query_length = kernel.key_length = s_.sequence_length / ranks;
+  kernel.query_length = kernel.key_length = s_.attention_length() / ranks;
   push(ops, {.name = name, .pass = pass, .work = kernel});
   kernel.causal = false;
-  kernel.key_length = s_.sequence_length / (2 * ranks);
+  kernel.key_length = s_.attention_length() / (2 * ranks);
   for (int step = 1; step < static_cast<int>(ranks); ++step) {
     push(ops, {.name = name, .pass = pass, .work = kernel});
     if (!backward) {  // the partial outputs are rescaled: read the new one, read and write the fp32 sum
@@ -99,8 +103,8 @@ void BlockBuilder::gathered_attention(const CoreAttentionOp& attention, std::str
   const double keys_and_values = e_ * s_.sequences * s_.sequence_length * kernel.kv_heads *
                                  static_cast<double>(attention.head_dim + attention.head_dim_v);
   blocking_context(ops, "gather_keys_values", pass, CollectiveKind::all_gather, GroupKind::context, keys_and_values);
-  kernel.query_length = s_.sequence_length / (2 * s_.context);
-  kernel.key_length = kernel.skips_masked ? s_.sequence_length / 2 : s_.sequence_length;
+  kernel.query_length = s_.attention_length() / (2 * s_.context);
+  kernel.key_length = kernel.skips_masked ? s_.attention_length() / 2 : s_.attention_length();
   kernel.causal = false;
   for (int part = 0; part < 2; ++part) push(ops, {.name = name, .pass = pass, .work = kernel});
   if (backward) {

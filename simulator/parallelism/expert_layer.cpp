@@ -44,7 +44,12 @@ void BlockBuilder::exchange_tokens(std::string_view name, const Collective& exch
   if (s_.expert.parallel == 1) return;
   ops.push_back(
       {.name = name, .pass = pass, .work = exchange, .lane = Lane::expert, .after = static_cast<int>(ops.size()) - 1});
-  await(static_cast<int>(ops.size()) - 1);
+  const auto sent = static_cast<int>(ops.size()) - 1;
+  // What goes to the experts first: tokens forward, their results' gradients backward.
+  const bool first = name == "dispatch";
+  pending_ = later_ = -1;
+  pass == Pass::backward_input ? backward_beside(!first, ops) : forward_beside(first, pass, ops);
+  await_first(sent);
 }
 
 void BlockBuilder::expert_tensor_collective(const Routing& routing, std::string_view name, CollectiveKind kind,
@@ -93,6 +98,40 @@ void BlockBuilder::send_to_tokens(const Routing& routing, Pass pass, OpList& ops
   if (dispatcher.sorts_by_rank || alone) {
     memory(ops, "unpermute", pass, (1 + exchange.copies) * exchange.tokens * exchange.row);
   }
+}
+
+// --- shared experts ---------------------------------------------------------------------------------------------
+
+/// Megatron-LM shared_experts.py, `--moe-shared-expert-overlap`: the first linear and the activation run beside the
+/// dispatch, the second linear beside the combination. It does not go with computing them again.
+bool BlockBuilder::waits_for_exchange(const ModelOp& op) const {
+  if (!s_.expert.overlap_shared || s_.expert.parallel == 1 || (op.modules & module::shared_experts) == 0) return false;
+  return !recomputed_ || (s_.recompute_modules & (module::shared_experts | module::moe)) == 0;
+}
+
+namespace {
+
+bool in_first_half(const ModelOp& op) {
+  const auto* linear = std::get_if<LinearOp>(&op.what);
+  return linear == nullptr || linear->split == TensorSplit::column;
+}
+
+}  // namespace
+
+void BlockBuilder::forward_beside(bool first_half, Pass pass, OpList& ops) {
+  for (const ModelOp& op : block_.ops) {
+    if (!waits_for_exchange(op) || in_first_half(op) != first_half) continue;
+    std::visit([&](const auto& what) { forward(what, op.name, pass, ops); }, op.what);
+  }
+}
+
+void BlockBuilder::backward_beside(bool first_half, OpList& ops) {
+  const bool frozen = frozen_, passes_gradient = passes_gradient_;
+  for (std::size_t i = block_.ops.size(); i-- > first_with_backward();) {
+    if (waits_for_exchange(block_.ops[i]) && in_first_half(block_.ops[i]) == first_half) backward_at(i, ops);
+  }
+  frozen_ = frozen;
+  passes_gradient_ = passes_gradient;
 }
 
 // --- forward ----------------------------------------------------------------------------------------------------
@@ -148,6 +187,7 @@ void BlockBuilder::backward(const ExpertLinearOp& linear, std::string_view name,
                      .k = n,
                      .precision = linear_precision(),
                      .layout = Layout::nn});
+  if (frozen_) return;
   kernel(ops, name, Pass::backward_weight,
          GroupedGemm{.experts = experts,
                      .m = k,
@@ -170,6 +210,7 @@ void BlockBuilder::backward(const RouterOp& router, std::string_view name, OpLis
   memory(ops, "router_scores", Pass::backward_input, kernels * 8 * T_sp_ * experts, kernels);
   kernel(ops, name, Pass::backward_input,
          Gemm{.m = T_sp_, .n = h_, .k = experts, .precision = wide_precision(), .layout = Layout::nn});
+  if (frozen_) return;
   kernel(ops, name, Pass::backward_weight,
          Gemm{.m = h_, .n = experts, .k = T_sp_, .precision = wide_precision(), .layout = Layout::nt});
 }

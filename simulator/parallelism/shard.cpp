@@ -9,8 +9,8 @@
 namespace stepcast {
 
 LocalBlock shard(const Block& block, std::int64_t hidden, const Sharding& sharding, bool recomputed) {
-  BlockBuilder builder(block, static_cast<double>(hidden), sharding, recomputed);
-  return builder.build();
+  const Sharding own = block.decodes ? sharding.of_decoder() : sharding;
+  return BlockBuilder(block, static_cast<double>(hidden), own, recomputed).build();
 }
 
 namespace {
@@ -102,6 +102,7 @@ ShardedModel shard(const ModelGraph& model, const ParallelPlan& plan, const Shar
   for (const ModelOp& op : model.head.ops) {
     if (const auto* head = std::get_if<LmHeadOp>(&op.what)) {
       sharded.tied_embeddings = head->tied;
+      sharded.trains_embedding = !op.frozen;
       sharded.embedding_table_parameters =
           static_cast<double>(head->vocab) * static_cast<double>(model.hidden) / sharding.tensor;
       break;  // later ones predict further tokens with the same weights

@@ -21,8 +21,9 @@ struct ExpertSharding {
   int tensor = 1;    ///< ranks that share one expert
   double load = 1;   ///< rows of the busiest rank over those of the mean one
   const Dispatcher* dispatcher = nullptr;
-  GroupShape group;    ///< where the `parallel` ranks sit
-  double element = 2;  ///< bytes of an activation as it is sent to an expert
+  GroupShape group;             ///< where the `parallel` ranks sit
+  double element = 2;           ///< bytes of an activation as it is sent to an expert
+  bool overlap_shared = false;  ///< shared experts run beside the exchanges
 };
 
 /// What the local shapes of a rank depend on; every choice is made (see resolve() in predict.cpp).
@@ -30,6 +31,9 @@ struct Sharding {
   double tokens = 0;           ///< T = b s / c: tokens that a rank sees inside a tensor-parallel region
   double sequences = 0;        ///< b
   double sequence_length = 0;  ///< s
+  double document = 0;         ///< tokens of a token's own document in a packed sequence; 0: all of it
+  double encoded_length = 0;   ///< of an encoder-decoder: tokens of a sequence that the encoder works on
+  double decoder_length = 0;   ///< and those of the decoder
   int tensor = 1;              ///< t
   int context = 1;             ///< c
   bool sequence_parallel = false;
@@ -54,6 +58,17 @@ struct Sharding {
   bool on_grid() const { return tensor > 1 && tensor_grid != "1d"; }
   /// Tokens that a rank stores outside tensor-parallel regions: T / t with sequence parallelism.
   double stored_tokens() const { return sequence_parallel ? tokens / tensor : tokens; }
+  double attention_length() const { return document > 0 ? document : sequence_length; }
+  double encoded_tokens() const { return sequences * encoded_length / context; }
+
+  /// As a block of the decoder of an encoder-decoder model sees it.
+  Sharding of_decoder() const {
+    Sharding own = *this;
+    own.sequence_length = decoder_length;
+    own.document = 0;
+    own.tokens = sequences * decoder_length / context;
+    return own;
+  }
 };
 
 /// One block's work on one rank. modelling: Megatron-LM's TransformerLayer, Korthikanti et al. 2022 section 4.

@@ -12,13 +12,6 @@ namespace stepcast {
 
 enum class LaunchMode { eager, cuda_graph, compiled };
 
-/// How pipeline neighbours exchange tensors.
-enum class PipelineExchange {
-  blocking,           ///< batched isend/irecv, compute waits for all of it and the host synchronises
-  blocking_per_pair,  ///< interleaved Megatron of 2021-22: one batch after each forward-backward pair
-  overlapped          ///< asynchronous: compute waits only for the tensor that it needs
-};
-
 /// Type of the gradient that microbatches are summed into.
 enum class GradientType {
   fp32,
@@ -31,6 +24,7 @@ enum class GradientType {
 struct Framework {
   std::string name;
   std::string description;
+  std::string family;  ///< megatron | deepspeed | pytorch | xla | other: whose stack it is, for comparing errors
 
   // Kernels.
   Sourced<std::string>

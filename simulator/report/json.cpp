@@ -116,6 +116,7 @@ nlohmann::ordered_json json_tree(const Report& report, const ReportStyle& style)
       {"infeasible_reason", or_null(report.infeasible_reason)},
       {"step_time_s", when_timed(report.step_time.si())},
       {"step_time_interval_s", nullptr},
+      {"step_time_interval_from", or_null(report.interval_from)},
       {"tokens_per_s", when_timed(report.tokens_per_s)},
       {"tokens_per_s_per_gpu", when_timed(report.tokens_per_s_per_gpu)},
       {"model_tflops_per_gpu", when_timed(report.model_tflops_per_gpu)},

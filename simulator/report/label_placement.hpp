@@ -4,11 +4,11 @@
 #include <optional>
 #include <vector>
 
+#include "simulator/base/svg.hpp"
+
 namespace stepcast {
 
-struct PlotPoint {
-  double x = 0, y = 0;
-};
+using PlotPoint = svg::Point;
 
 /// Corners; y grows downwards, as on a screen.
 struct PlotBox {

@@ -78,6 +78,7 @@ struct Report {
 
   Seconds step_time;
   std::optional<std::pair<Seconds, Seconds>> interval;  ///< 90%; absent until residuals have been learned
+  std::string interval_from;                            ///< the runs that it was learned from, in words
   double tokens_per_s = 0;
   double tokens_per_s_per_gpu = 0;
   double model_tflops_per_gpu = 0;  ///< in the default convention

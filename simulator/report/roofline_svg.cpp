@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "simulator/base/svg.hpp"
 #include "simulator/base/utf8.hpp"
 #include "simulator/report/label_placement.hpp"
 #include "simulator/report/operator_text.hpp"
@@ -22,14 +23,12 @@ constexpr double smallest_labelled = 0.008;  // share of the step
 constexpr double smallest_drawn = 1e-5;
 constexpr double glyph = 6.1;  // mean advance of a 12 px letter
 
-constexpr const char* ink = "#1f2933";
-constexpr const char* faint_ink = "#7b8794";
+using svg::escaped, svg::faint_ink, svg::ink, svg::line;
 
 struct PassColour {
   const char* pass;
   const char* colour;
 };
-/// Okabe and Ito's colours, which colour-blind readers tell apart.
 constexpr std::array<PassColour, 5> colours{{{"forward", "#0072b2"},
                                              {"recompute", "#56b4e9"},
                                              {"backward_input", "#e69f00"},
@@ -42,52 +41,10 @@ const char* colour_of(const std::string& pass) {
   return faint_ink;
 }
 
-/// Text that a file brought, as XML: no markup, no control characters.
-std::string escaped(const std::string& text) {
-  std::string safe;
-  for (char c : text) {
-    switch (c) {
-      case '&': safe += "&amp;"; break;
-      case '<': safe += "&lt;"; break;
-      case '>': safe += "&gt;"; break;
-      case '"': safe += "&quot;"; break;
-      default: safe += static_cast<unsigned char>(c) < ' ' ? ' ' : c;
-    }
-  }
-  return safe;
-}
-
-struct TextStyle {
-  double size = 12;
-  const char* colour = ink;
-  const char* anchor = "start";
-  const char* weight = "normal";
-};
-
-std::string text_at(double x, double y, const std::string& text, const TextStyle& style = {}) {
-  return fmt::format(
-      "<text x=\"{:.1f}\" y=\"{:.1f}\" font-size=\"{}\" fill=\"{}\" text-anchor=\"{}\" font-weight=\"{}\">{}</text>\n",
-      x, y, style.size, style.colour, style.anchor, style.weight, escaped(text));
-}
-
-std::string line(PlotPoint a, PlotPoint b, const char* colour, double width, const char* more = "") {
-  return fmt::format(
-      "<line x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\" stroke=\"{}\" stroke-width=\"{}\" {}/>\n", a.x,
-      a.y, b.x, b.y, colour, width, more);
-}
-
 // --- axes ---------------------------------------------------------------------------------------------------------
 
-/// A logarithmic axis from `low` to `high` over a range of pixels.
-struct LogAxis {
-  double low, high, from, to;
-
-  double operator()(double value) const { return from + (to - from) * std::log(value / low) / std::log(high / low); }
-  bool holds(double value) const { return value >= low * (1 - 1e-9) && value <= high * (1 + 1e-9); }
-};
-
 struct Axes {
-  LogAxis x, y;
+  svg::Axis x, y;
   PlotPoint at(double intensity, double rate) const { return {x(intensity), y(rate)}; }
 };
 
@@ -109,38 +66,25 @@ Axes axes_of(const Report& r, const std::vector<const OperatorTime*>& points) {
     least_y = std::min(least_y, rate_of(*op)), most_y = std::max(most_y, rate_of(*op));
   }
   for (const Roofs::MatrixUnits& units : r.roofs.matrix) most_y = std::max(most_y, units.peak.si());
-  return {{least_x / 1.6, most_x * 1.8, frame.left, frame.right},
-          {least_y / 1.5, most_y * 1.9, frame.bottom, frame.top}};
-}
-
-/// 1, 2 and 5 of every decade inside an axis.
-std::vector<double> ticks_of(const LogAxis& axis) {
-  std::vector<double> ticks;
-  for (double decade = std::pow(10, std::floor(std::log10(axis.low))); decade <= axis.high; decade *= 10)
-    for (double step : {1.0, 2.0, 5.0})
-      if (axis.holds(decade * step)) ticks.push_back(decade * step);
-  return ticks;
+  return {{least_x / 1.6, most_x * 1.8, frame.left, frame.right, true},
+          {least_y / 1.5, most_y * 1.9, frame.bottom, frame.top, true}};
 }
 
 std::string grid(const Axes& axes) {
-  std::string svg;
-  for (double tick : ticks_of(axes.x)) {
+  std::string drawing;
+  for (double tick : axes.x.ticks()) {
     const double x = axes.x(tick);
-    svg += line({x, frame.top}, {x, frame.bottom}, "#e4e7eb", 1);
-    svg += text_at(x, frame.bottom + 18, number_text(tick), {12, faint_ink, "middle"});
+    drawing += line({x, frame.top}, {x, frame.bottom}, svg::grid_ink, 1);
+    drawing += svg::text(x, frame.bottom + 18, number_text(tick), {12, faint_ink, "middle"});
   }
-  for (double tick : ticks_of(axes.y)) {
+  for (double tick : axes.y.ticks()) {
     const double y = axes.y(tick);
-    svg += line({frame.left, y}, {frame.right, y}, "#e4e7eb", 1);
-    svg += text_at(frame.left - 8, y + 4, number_text(tick / 1e12), {12, faint_ink, "end"});
+    drawing += line({frame.left, y}, {frame.right, y}, svg::grid_ink, 1);
+    drawing += svg::text(frame.left - 8, y + 4, number_text(tick / 1e12), {12, faint_ink, "end"});
   }
-  svg += text_at((frame.left + frame.right) / 2, frame.bottom + 40,
-                 "arithmetic intensity: FLOP per byte of HBM traffic", {13, ink, "middle"});
-  const double middle = (frame.top + frame.bottom) / 2;
-  return svg + fmt::format(
-                   "<text transform=\"translate(30 {:.1f}) rotate(-90)\" font-size=\"13\" fill=\"{}\" "
-                   "text-anchor=\"middle\">TFLOP/s of one GPU</text>\n",
-                   middle, ink);
+  drawing += svg::text((frame.left + frame.right) / 2, frame.bottom + 40,
+                       "arithmetic intensity: FLOP per byte of HBM traffic", {13, ink, "middle"});
+  return drawing + svg::upright_text(30, (frame.top + frame.bottom) / 2, "TFLOP/s of one GPU", {13, ink});
 }
 
 // --- roofs --------------------------------------------------------------------------------------------------------
@@ -155,43 +99,46 @@ std::string roof_path(const Axes& axes, double peak, double bandwidth) {
 
 std::string drawn_roofs(const Report& r, const Axes& axes) {
   const Roofs& roofs = r.roofs;
-  std::string svg;
+  std::string drawing;
   const std::string top = roof_path(axes, roofs.matrix.front().peak.si(), roofs.hbm.si());
-  svg += fmt::format("<path d=\"{} L{} {} L{} {} Z\" fill=\"#f0f4f8\" stroke=\"none\"/>\n", top, frame.right,
-                     frame.bottom, frame.left, frame.bottom);
-  svg += grid(axes);
+  drawing += fmt::format("<path d=\"{} L{} {} L{} {} Z\" fill=\"#f0f4f8\" stroke=\"none\"/>\n", top, frame.right,
+                         frame.bottom, frame.left, frame.bottom);
+  drawing += grid(axes);
   for (const Roofs::MatrixUnits& units : roofs.matrix) {
-    svg += fmt::format("<path d=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"2.5\" stroke-linejoin=\"round\"/>\n",
-                       roof_path(axes, units.peak.si(), roofs.hbm.si()), ink);
-    svg += fmt::format("<path d=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"1.5\" stroke-dasharray=\"6 5\"/>\n",
-                       roof_path(axes, units.sustained.si(), roofs.hbm_sustained.si()), faint_ink);
+    drawing +=
+        fmt::format("<path d=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"2.5\" stroke-linejoin=\"round\"/>\n",
+                    roof_path(axes, units.peak.si(), roofs.hbm.si()), ink);
+    drawing +=
+        fmt::format("<path d=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"1.5\" stroke-dasharray=\"6 5\"/>\n",
+                    roof_path(axes, units.sustained.si(), roofs.hbm_sustained.si()), faint_ink);
   }
-  return svg;
+  return drawing;
 }
 
 /// Names of the roofs, beside their right ends and along the slope.
 std::string roof_names(const Report& r, const Axes& axes) {
   const Roofs& roofs = r.roofs;
   const double x = frame.right + 10;
-  std::string svg;
+  std::string drawing;
   double lowest = 0;
   for (const Roofs::MatrixUnits& units : roofs.matrix) {
     const double peak = std::max(axes.y(units.peak.si()) + 4, lowest);
     const double sustained = std::max(axes.y(units.sustained.si()) + 4, peak + 32);
-    svg += text_at(x, peak, to_text(units.peak), {13, ink, "start", "bold"});
-    svg += text_at(x, peak + 15, "tensor cores, " + units.precision, {12, ink});
-    svg += text_at(x, sustained, to_text(units.sustained), {13, faint_ink, "start", "bold"});
-    svg += text_at(x, sustained + 15, "sustained by large tiles", {12, faint_ink});
+    drawing += svg::text(x, peak, to_text(units.peak), {13, ink, "start", "bold"});
+    drawing += svg::text(x, peak + 15, "tensor cores, " + units.precision, {12, ink});
+    drawing += svg::text(x, sustained, to_text(units.sustained), {13, faint_ink, "start", "bold"});
+    drawing += svg::text(x, sustained + 15, "sustained by large tiles", {12, faint_ink});
     lowest = sustained + 34;
   }
   const double bandwidth = roofs.hbm.si(), peak = roofs.matrix.front().peak.si();
   const double start = std::max(axes.x.low, axes.y.low / bandwidth);
   const PlotPoint a = axes.at(start, start * bandwidth), b = axes.at(peak / bandwidth, peak);
   const double angle = std::atan2(b.y - a.y, b.x - a.x) * 180 / M_PI;
-  return svg + fmt::format(
-                   "<text transform=\"translate({:.1f} {:.1f}) rotate({:.1f})\" font-size=\"13\" font-weight=\"bold\" "
-                   "fill=\"{}\" text-anchor=\"middle\">HBM {}</text>\n",
-                   (a.x + b.x) / 2 - 7, (a.y + b.y) / 2 - 7, angle, ink, to_text(roofs.hbm));
+  return drawing +
+         fmt::format(
+             "<text transform=\"translate({:.1f} {:.1f}) rotate({:.1f})\" font-size=\"13\" font-weight=\"bold\" "
+             "fill=\"{}\" text-anchor=\"middle\">HBM {}</text>\n",
+             (a.x + b.x) / 2 - 7, (a.y + b.y) / 2 - 7, angle, ink, to_text(roofs.hbm));
 }
 
 // --- points -------------------------------------------------------------------------------------------------------
@@ -212,12 +159,13 @@ std::string label(const OperatorTime& op, const Report& r, const PlotDisc& at, L
   const std::string text = fmt::format("{}  {}", name_of(op), percent_text(op.total() / r.step_time));
   const auto placed = placement.place(at, static_cast<double>(display_width(text)) * glyph, 14);
   if (!placed) return "";
-  std::string svg;
-  if (placed->leader) svg += line(at.centre, *placed->leader, "#9aa5b1", 1);
-  return svg + fmt::format(
-                   "<text x=\"{:.1f}\" y=\"{:.1f}\" font-size=\"12\" fill=\"{}\" stroke=\"#ffffff\" stroke-width=\"3\" "
-                   "stroke-linejoin=\"round\" paint-order=\"stroke\">{}</text>\n",
-                   placed->box.left, placed->box.bottom - 3, ink, escaped(text));
+  std::string drawing;
+  if (placed->leader) drawing += line(at.centre, *placed->leader, "#9aa5b1", 1);
+  return drawing +
+         fmt::format(
+             "<text x=\"{:.1f}\" y=\"{:.1f}\" font-size=\"12\" fill=\"{}\" stroke=\"#ffffff\" stroke-width=\"3\" "
+             "stroke-linejoin=\"round\" paint-order=\"stroke\">{}</text>\n",
+             placed->box.left, placed->box.bottom - 3, ink, escaped(text));
 }
 
 std::string points(const Report& r, const Axes& axes) {
@@ -239,25 +187,25 @@ std::string points(const Report& r, const Axes& axes) {
 std::string legend(const Report& r) {
   const double x = frame.right + 10;
   double y = 360;
-  std::string svg = text_at(x, y, "colour: pass", {12, faint_ink});
+  std::string drawing = svg::text(x, y, "colour: pass", {12, faint_ink});
   for (const PassColour& row : colours) {
     const auto has = [&](const OperatorTime& op) { return op.pass == row.pass; };
     if (std::none_of(r.operators.begin(), r.operators.end(), has)) continue;
     y += 21;
-    svg += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"6\" fill=\"{}\"/>\n", x + 7, y - 4, row.colour);
-    svg += text_at(x + 22, y, row.pass == std::string("step") ? "once a step" : pass_text(row.pass), {13, ink});
+    drawing += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"6\" fill=\"{}\"/>\n", x + 7, y - 4, row.colour);
+    drawing += svg::text(x + 22, y, row.pass == std::string("step") ? "once a step" : pass_text(row.pass), {13, ink});
   }
   y += 34;
-  svg += text_at(x, y, "area: share of the step", {12, faint_ink});
+  drawing += svg::text(x, y, "area: share of the step", {12, faint_ink});
   double left = x;
   for (double share : {0.01, 0.03, 0.1}) {
     const double radius = radius_of(share);
-    svg += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"{:.1f}\" fill=\"none\" stroke=\"{}\"/>\n",
-                       left + radius, y + 30, radius, faint_ink);
-    svg += text_at(left + radius, y + 68, fmt::format("{:.0f}%", 100 * share), {12, faint_ink, "middle"});
+    drawing += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"{:.1f}\" fill=\"none\" stroke=\"{}\"/>\n",
+                           left + radius, y + 30, radius, faint_ink);
+    drawing += svg::text(left + radius, y + 68, fmt::format("{:.0f}%", 100 * share), {12, faint_ink, "middle"});
     left += 2 * radius + 22;
   }
-  return svg;
+  return drawing;
 }
 
 /// The largest operators without a place on the plot: a bar each, as long as its share of the step.
@@ -268,43 +216,39 @@ std::string bars(const Report& r, double x, const std::string& title, bool netwo
   if (rows.empty()) return "";
   const double longest = rows.front()->total() / r.step_time;
   double y = lists_top + 12;
-  std::string svg = text_at(x, y, title, {13, ink, "start", "bold"});
+  std::string drawing = svg::text(x, y, title, {13, ink, "start", "bold"});
   for (const OperatorTime* op : rows) {
     y += 24;
     const double share = op->total() / r.step_time;
     const double width = std::max(1.0, 120 * share / longest);
-    svg += text_at(x, y, shortened(name_of(*op), 34), {12, ink});
-    svg += fmt::format(
+    drawing += svg::text(x, y, shortened(name_of(*op), 34), {12, ink});
+    drawing += fmt::format(
         "<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"12\" rx=\"2\" fill=\"{}\" fill-opacity=\"0.8\"/>\n",
         x + 218, y - 10, width, colour_of(op->pass));
     const auto roof = share_of_roof(*op, r.roofs.hbm);
-    svg += text_at(x + 224 + width, y,
-                   percent_text(share) + "  " + reaches_text(*op) + (roof ? fmt::format(", {:.0f}%", 100 * *roof) : ""),
-                   {12, faint_ink});
+    drawing +=
+        svg::text(x + 224 + width, y,
+                  percent_text(share) + "  " + reaches_text(*op) + (roof ? fmt::format(", {:.0f}%", 100 * *roof) : ""),
+                  {12, faint_ink});
   }
-  return svg;
+  return drawing;
 }
 
 std::string heading(const Report& r) {
-  return text_at(frame.left, 40, shortened(r.scenario, 90), {20, ink, "start", "bold"}) +
-         text_at(frame.left, 64, shortened(fmt::format("{}; {}", r.model_name, r.cluster_text), 130), {13, faint_ink}) +
-         text_at(frame.left, 84, shortened(fmt::format("{}; step {}", r.plan_text, to_text(r.step_time)), 150),
-                 {12, faint_ink});
+  return svg::text(frame.left, 40, shortened(r.scenario, 90), {20, ink, "start", "bold"}) +
+         svg::text(frame.left, 64, shortened(fmt::format("{}; {}", r.model_name, r.cluster_text), 130),
+                   {13, faint_ink}) +
+         svg::text(frame.left, 84, shortened(fmt::format("{}; step {}", r.plan_text, to_text(r.step_time)), 150),
+                   {12, faint_ink});
 }
 
-std::string document(const std::string& content) {
-  return fmt::format(
-      "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0}\" height=\"{1}\" viewBox=\"0 0 {0} {1}\" "
-      "font-family=\"Inter, 'Helvetica Neue', Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif\">\n"
-      "<rect width=\"{0}\" height=\"{1}\" fill=\"#ffffff\"/>\n{2}</svg>\n",
-      page_w, page_h, content);
-}
+std::string document(const std::string& content) { return svg::document(page_w, page_h, content); }
 
 }  // namespace
 
 std::string roofline_svg(const Report& r, const ReportStyle&) {
   if (!r.has_time() || r.roofs.matrix.empty())
-    return document(text_at(frame.left, 60, "Cannot run: " + r.infeasible_reason, {16}));
+    return document(svg::text(frame.left, 60, "Cannot run: " + r.infeasible_reason, {16}));
   const Axes axes = axes_of(r, plotted(r));
   return document(heading(r) + drawn_roofs(r, axes) + roof_names(r, axes) + points(r, axes) + legend(r) +
                   bars(r, frame.left, "Kernels without matrix products: share of the step, of HBM's bandwidth", false) +

@@ -1,6 +1,7 @@
 #include "simulator/report/summarize.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 #include <fmt/format.h>
 
@@ -30,6 +31,11 @@ std::string plan_text(const ParallelPlan& plan) {
   if (plan.expert_parallel > 1) text += fmt::format(", EP {}", plan.expert_parallel);
   if (plan.expert_tensor_parallel.value_or(1) > 1) text += fmt::format(", ETP {}", *plan.expert_tensor_parallel);
   if (plan.zero > 0) text += fmt::format(", ZeRO-{}", plan.zero);
+  if (plan.attention_length) {
+    text += fmt::format(", documents of {} tokens", count_text(std::round(*plan.attention_length)));
+  }
+  if (plan.lora) text += fmt::format(", LoRA of rank {}", plan.lora->rank);
+  if (plan.frozen_layers > 0) text += fmt::format(", first {} layers frozen", plan.frozen_layers);
   text += fmt::format("; microbatch {} of {} sequences of {} tokens; recompute {}; {}", plan.microbatch,
                       count_text(static_cast<double>(plan.global_batch)),
                       count_text(static_cast<double>(plan.sequence_length)), plan.recompute, name_of(plan.precision));
@@ -130,8 +136,14 @@ void summarize(const SummaryInput& in, const Timeline& timeline, Report& report)
   report.tokens_per_s = tokens / step;
   report.tokens_per_s_per_gpu = report.tokens_per_s / gpus;
 
-  const FlopsInput flops{job.model, report.active_parameters, in.padded_vocab,
-                         static_cast<double>(job.plan.sequence_length), job.plan.recompute == "full"};
+  const FlopsInput flops{job.model,
+                         report.active_parameters,
+                         in.padded_vocab,
+                         job.plan.attention_length.value_or(static_cast<double>(job.plan.sequence_length)),
+                         job.plan.recompute == "full",
+                         job.plan.lora.has_value(),
+                         static_cast<double>(job.plan.decoder_length.value_or(job.plan.sequence_length)) /
+                             static_cast<double>(job.plan.sequence_length)};
   const double rate = tokens / step / gpus / report.mfu_peak.si();
   for (const FlopsConvention& convention : flops_conventions()) {
     auto& table = convention.counts_recompute ? report.hfu_by_convention : report.mfu_by_convention;

@@ -129,6 +129,8 @@ std::string answers(const Report& r, const Paint& paint) {
     if (r.interval)
       time += fmt::format("  ({} to {}, 90%)", step_text(r.interval->first), step_text(r.interval->second));
     page += answer(paint, "step time", time, published_time);
+    if (!r.interval_from.empty())
+      page += paint.faint(indented(wrapped(padded("", label_width) + "interval from ", r.interval_from)));
     page +=
         answer(paint, "MFU", fmt::format("{} of {} ({})", percent_text(r.mfu), to_text(r.mfu_peak), r.flops_convention),
                published_share(measured.mfu));

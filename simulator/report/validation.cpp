@@ -10,8 +10,6 @@
 namespace stepcast {
 namespace {
 
-std::string stem_of(const std::string& file) { return std::filesystem::path(file).stem().string(); }
-
 /// Errors gathered by the name of a group.
 using Gathered = std::map<std::string, std::vector<double>>;
 
@@ -21,7 +19,24 @@ ErrorGroups summarise_groups(const Gathered& gathered) {
   return groups;
 }
 
+constexpr Grouping grouping_table[] = {
+    {"GPU", "by_gpu", [](const ValidationRow& row) { return row.traits.gpu; }, &ValidationSummary::by_gpu},
+    {"framework", "by_framework", [](const ValidationRow& row) { return row.traits.framework; },
+     &ValidationSummary::by_framework},
+    {"model", "by_model", [](const ValidationRow& row) { return row.traits.model_family; },
+     &ValidationSummary::by_model},
+    {"parallelism", "by_parallelism", [](const ValidationRow& row) { return row.traits.parallelism; },
+     &ValidationSummary::by_parallelism},
+    {"cluster", "by_size", [](const ValidationRow& row) { return size_class(row.traits.gpus); },
+     &ValidationSummary::by_size},
+    {"source", "by_source", [](const ValidationRow& row) { return source_of(row); }, &ValidationSummary::by_source},
+};
+
 }  // namespace
+
+std::string source_of(const ValidationRow& row) { return std::filesystem::path(row.file).stem().string(); }
+
+std::span<const Grouping> groupings() { return grouping_table; }
 
 std::string_view name_of(Metric metric) { return metric == Metric::step_time ? "step_time_s" : "memory_gib"; }
 
@@ -65,7 +80,7 @@ ErrorSummary summarise_errors(const std::vector<double>& errors_percent) {
 
 ValidationSummary summarise(const std::vector<ValidationRow>& rows) {
   std::vector<double> step_time, memory, suspect;
-  Gathered by_gpu, by_source, by_framework;
+  std::vector<Gathered> gathered(groupings().size());
   int covered = 0, with_interval = 0;
   std::set<std::pair<std::string, std::string>> counted;
   ValidationSummary summary;
@@ -83,9 +98,7 @@ ValidationSummary summarise(const std::vector<ValidationRow>& rows) {
       suspect.push_back(*error);
     } else if (row.status == ValidationStatus::ok) {
       step_time.push_back(*error);
-      by_gpu[row.gpu].push_back(*error);
-      by_source[stem_of(row.file)].push_back(*error);
-      by_framework[row.framework].push_back(*error);
+      for (std::size_t g = 0; g < gathered.size(); ++g) gathered[g][groupings()[g].group_of(row)].push_back(*error);
       if (row.covered()) {
         ++with_interval;
         covered += *row.covered();
@@ -95,9 +108,7 @@ ValidationSummary summarise(const std::vector<ValidationRow>& rows) {
 
   summary.step_time = summarise_errors(step_time);
   if (with_interval > 0) summary.interval_coverage = static_cast<double>(covered) / with_interval;
-  summary.by_gpu = summarise_groups(by_gpu);
-  summary.by_source = summarise_groups(by_source);
-  summary.by_framework = summarise_groups(by_framework);
+  for (std::size_t g = 0; g < gathered.size(); ++g) summary.*groupings()[g].groups = summarise_groups(gathered[g]);
   summary.memory = summarise_errors(memory);
   summary.suspect = summarise_errors(suspect);
   return summary;

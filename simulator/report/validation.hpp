@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "simulator/report/traits.hpp"
+
 namespace stepcast {
 
 enum class Metric { step_time, memory };
@@ -24,8 +26,7 @@ struct ValidationRow {
   std::string id;
   std::string file;
   std::string source_title;
-  std::string gpu;
-  std::string framework;
+  RunTraits traits;
   Metric metric = Metric::step_time;
   std::optional<double> published;  ///< seconds or GiB
   std::optional<double> predicted;
@@ -39,6 +40,9 @@ struct ValidationRow {
   /// Whether the interval holds the published value; absent without an interval.
   std::optional<bool> covered() const;
 };
+
+/// The source that a row is from: its file's name without folder and ending.
+std::string source_of(const ValidationRow& row);
 
 /// Errors of a group of rows, in percent; all absent when there are none.
 struct ErrorSummary {
@@ -56,11 +60,21 @@ struct ValidationSummary {
   ErrorSummary step_time;                       ///< rows with status ok
   std::optional<double> interval_coverage;      ///< share of those with an interval that it covers
   ErrorGroups by_gpu, by_source, by_framework;  ///< source: the file's name without folder and ending
+  ErrorGroups by_model, by_parallelism, by_size;
   ErrorSummary memory;
   ErrorSummary suspect;                   ///< step times of doubted measurements
   std::map<ValidationStatus, int> count;  ///< of runs: every one counts once, whatever its metrics
   std::map<std::string, int> unsupported_by_reason;
 };
+
+/// A way to group runs, and where a row belongs in it.
+struct Grouping {
+  std::string_view name;  ///< heading of its table
+  std::string_view key;   ///< in the JSON summary
+  std::string (*group_of)(const ValidationRow&);
+  ErrorGroups ValidationSummary::*groups;
+};
+std::span<const Grouping> groupings();
 
 ErrorSummary summarise_errors(const std::vector<double>& errors_percent);
 ValidationSummary summarise(const std::vector<ValidationRow>& rows);

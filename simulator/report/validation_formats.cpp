@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -7,6 +8,7 @@
 #include "simulator/base/text_table.hpp"
 #include "simulator/report/csv_field.hpp"
 #include "simulator/report/page.hpp"
+#include "simulator/report/ranking.hpp"
 #include "simulator/report/validation.hpp"
 #include "simulator/units/text.hpp"
 
@@ -19,6 +21,7 @@ constexpr std::size_t worst_rows = 15;
 constexpr std::size_t id_width = 40;
 constexpr std::size_t reason_width = 36;
 constexpr std::size_t unsupported_width = 80;
+constexpr double near_best = 0.03;
 
 std::string percent(const std::optional<double>& value) { return value ? fmt::format("{:.1f}%", *value) : "-"; }
 std::string signed_percent(const std::optional<double>& value) { return value ? fmt::format("{:+.1f}%", *value) : "-"; }
@@ -69,6 +72,35 @@ std::string statuses_text(const ValidationSummary& summary) {
   return text;
 }
 
+/// Whether plans come out in the order that was measured, by source.
+std::string rankings_text(const std::vector<RankedSweep>& sweeps) {
+  if (sweeps.empty()) return "";
+  struct OfSource {
+    int sweeps = 0, near_best = 0;
+    double sum = 0, least = 1, lost = 0;
+  };
+  std::map<std::string, OfSource> sources;
+  for (const RankedSweep& sweep : sweeps) {
+    OfSource& of = sources[sweep.source];
+    ++of.sweeps;
+    of.near_best += sweep.lost <= near_best;
+    of.sum += sweep.tau;
+    of.least = std::min(of.least, sweep.tau);
+    of.lost = std::max(of.lost, sweep.lost);
+  }
+  TextTable table({{"order of plans"},
+                   {"sweeps", Align::right},
+                   {"mean tau", Align::right},
+                   {"least", Align::right},
+                   {"best within 3%", Align::right},
+                   {"most lost", Align::right}});
+  for (const auto& [source, of] : sources)
+    table.add_row({source, std::to_string(of.sweeps), fmt::format("{:.2f}", of.sum / of.sweeps),
+                   fmt::format("{:.2f}", of.least), fmt::format("{} of {}", of.near_best, of.sweeps),
+                   percent_text(of.lost)});
+  return "\n" + table.to_string();
+}
+
 std::string unsupported_text(const ValidationSummary& summary) {
   if (summary.unsupported_by_reason.empty()) return "";
   TextTable table({{"runs", Align::right}, {"unsupported because"}});
@@ -96,7 +128,7 @@ std::string worst_text(const std::vector<ValidationRow>& rows, const Paint& pain
   TextTable table(
       {{"run"}, {"GPU"}, {"published", Align::right}, {"predicted", Align::right}, {"error", Align::right}});
   for (const ValidationRow* row : worst)
-    table.add_row({shortened(row->id, id_width), row->gpu, value_text(*row, row->published),
+    table.add_row({shortened(row->id, id_width), row->traits.gpu, value_text(*row, row->published),
                    value_text(*row, row->predicted), signed_percent(row->error_percent())});
   return "\n" + paint.strong("Largest errors") + "\n" + table.to_string();
 }
@@ -161,9 +193,11 @@ constexpr ValidationFormat format_table[] = {
 std::string validation_text(const Validation& validation, const ValidationStyle& style) {
   const Paint paint(style.colour);
   const ValidationSummary summary = summarise(validation.rows);
-  std::string page = groups_text("GPU", summary.by_gpu) + groups_text("framework", summary.by_framework) +
-                     groups_text("source", summary.by_source) + "\n" + totals_text(summary) + statuses_text(summary) +
-                     unsupported_text(summary);
+  std::string page;
+  for (const Grouping& grouping : groupings())
+    page += groups_text(std::string(grouping.name), summary.*grouping.groups);
+  page += "\n" + totals_text(summary) + statuses_text(summary) + rankings_text(ranked_sweeps(validation.rows)) +
+          unsupported_text(summary);
   if (!style.quiet) page += contradictions_text(validation.rows, paint) + worst_text(validation.rows, paint);
   return page.substr(page.find_first_not_of('\n'));
 }
@@ -173,12 +207,17 @@ std::string validation_json(const Validation& validation, const ValidationStyle&
   Json tree = {{"runs", Json::array()}, {"summary", errors_tree(summary.step_time)}};
   for (const ValidationRow& row : validation.rows) tree["runs"].push_back(row_tree(row));
 
+  tree["sweeps"] = Json::array();
+  for (const RankedSweep& sweep : ranked_sweeps(validation.rows))
+    tree["sweeps"].push_back({{"source", sweep.source},
+                              {"name", sweep.name},
+                              {"runs", sweep.runs},
+                              {"tau", sweep.tau},
+                              {"lost_by_predicted_best", sweep.lost}});
   Json& sums = tree["summary"];
   sums["interval_coverage"] = or_null(summary.interval_coverage);
   sums["unsupported"] = count_of(summary, ValidationStatus::unsupported);
-  sums["by_gpu"] = groups_tree(summary.by_gpu);
-  sums["by_source"] = groups_tree(summary.by_source);
-  sums["by_framework"] = groups_tree(summary.by_framework);
+  for (const Grouping& grouping : groupings()) sums[std::string(grouping.key)] = groups_tree(summary.*grouping.groups);
   sums["memory"] = errors_tree(summary.memory);
   sums["memory"]["oom_agreed"] = count_of(summary, ValidationStatus::oom_agreed);
   sums["memory"]["oom_missed"] = count_of(summary, ValidationStatus::oom_missed);
@@ -186,14 +225,18 @@ std::string validation_json(const Validation& validation, const ValidationStyle&
 }
 
 std::string validation_csv(const Validation& validation, const ValidationStyle&) {
-  const auto number = [](const std::optional<double>& value) { return value ? fmt::format("{}", *value) : ""; };
+  // Five digits: more would change with every compiler, and the table is kept (scenarios/published/accuracy.csv).
+  const auto number = [](const std::optional<double>& value) { return value ? fmt::format("{:.5g}", *value) : ""; };
   std::string text =
-      "id,file,source_title,gpu,framework,metric,published,predicted,error_percent,status,reason,confidence\n";
+      "id,file,gpu,generation,framework,framework_family,model_family,parallelism,gpus,metric,published,predicted,"
+      "error_percent,status,reason,confidence\n";
   for (const ValidationRow& row : validation.rows) {
-    text += fmt::format("{},{},{},{},{},{},{},{},{},{},{},{}\n", csv_field(row.id), csv_field(row.file),
-                        csv_field(row.source_title), csv_field(row.gpu), csv_field(row.framework), name_of(row.metric),
-                        number(row.published), number(row.predicted), number(row.error_percent()), name_of(row.status),
-                        csv_field(row.reason), csv_field(row.confidence));
+    const RunTraits& t = row.traits;
+    text += fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}\n", csv_field(row.id), csv_field(row.file),
+                        csv_field(t.gpu), csv_field(t.generation), csv_field(t.framework),
+                        csv_field(t.framework_family), csv_field(t.model_family), csv_field(t.parallelism), t.gpus,
+                        name_of(row.metric), number(row.published), number(row.predicted), number(row.error_percent()),
+                        name_of(row.status), csv_field(row.reason), csv_field(row.confidence));
   }
   return text;
 }

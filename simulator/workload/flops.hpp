@@ -16,8 +16,10 @@ struct FlopsInput {
   const Architecture& model;
   double parameters = 0;       ///< N, a tied embedding once, of experts those that one token visits
   double vocab = 0;            ///< V, padded
-  double sequence_length = 0;  ///< s
+  double sequence_length = 0;  ///< s; of packed documents the sum of squared lengths over that of lengths
   bool full_recompute = false;
+  bool frozen_weights = false;  ///< linears have no weight gradients (LoRA): 4 FLOPs a weight and token in place of 6
+  double decoder_share = 1;     ///< of an encoder-decoder: tokens of the decoder for each of the encoder
 };
 
 struct FlopsConvention {

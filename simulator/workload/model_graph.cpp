@@ -8,20 +8,32 @@ struct CountParameters {
 
   double operator()(const NormOp& norm) const {
     const double width = norm.width > 0 ? static_cast<double>(norm.width) : h;
-    return norm.kind == NormKind::layernorm ? 2 * width : width;
+    return values_per_width(norm.kind) * width;
   }
   double operator()(const LinearOp& linear) const {
     return static_cast<double>(linear.in) * static_cast<double>(linear.out) +
            (linear.bias ? static_cast<double>(linear.out) : 0);
   }
+  double operator()(const AdapterOp& adapter) const {
+    double sum = 0;
+    for (std::int64_t out : adapter.outs) sum += static_cast<double>(adapter.rank * (adapter.in + out));
+    return sum;
+  }
   double operator()(const RotaryOp&) const { return 0; }
+  double operator()(const ConvolutionOp& convolution) const {
+    return static_cast<double>(convolution.width * (convolution.taps + 1));  // and a bias
+  }
+  double operator()(const StateSpaceOp& scan) const { return static_cast<double>(scan.shape.scan_values()); }
   double operator()(const CoreAttentionOp&) const { return 0; }
   double operator()(const ActivationOp&) const { return 0; }  // its bias is the preceding linear's
   double operator()(const ResidualOp&) const { return 0; }
   double operator()(const EmbeddingOp& embedding) const {
-    return static_cast<double>(embedding.vocab + embedding.positions) * h + (embedding.norm ? 2 * h : 0);
+    const std::int64_t rows = (embedding.shared ? 0 : embedding.vocab) + embedding.positions;
+    return static_cast<double>(rows) * h + (embedding.norm ? 2 * h : 0) + static_cast<double>(embedding.values);
   }
-  double operator()(const LmHeadOp& head) const { return head.tied ? 0 : static_cast<double>(head.vocab) * h; }
+  double operator()(const LmHeadOp& head) const {
+    return static_cast<double>(head.vocab) * ((head.tied ? 0 : h) + (head.bias ? 1 : 0));
+  }
   double operator()(const CrossEntropyOp&) const { return 0; }
   double operator()(const RouterOp& router) const {
     return static_cast<double>(router.routing.experts) * (h + (router.bias ? 1 : 0));
@@ -41,9 +53,22 @@ double active_share(const ModelOp& op) {
   return static_cast<double>(linear->routing.top_k) / static_cast<double>(linear->routing.experts);
 }
 
-double active_parameters(const Block& block, std::int64_t hidden) {
+double trained_share(const ModelOp& op) { return op.frozen ? 0 : 1; }
+double whole(const ModelOp&) { return 1; }
+
+using Share = double (*)(const ModelOp&);
+
+double sum_of(const Block& block, std::int64_t hidden, Share share) {
   double sum = 0;
-  for (const ModelOp& op : block.ops) sum += parameters(op, hidden) * active_share(op);
+  for (const ModelOp& op : block.ops) sum += parameters(op, hidden) * share(op);
+  return sum;
+}
+
+double sum_of(const ModelGraph& model, Share share) {
+  double sum = sum_of(model.embedding, model.hidden, share) + sum_of(model.head, model.hidden, share);
+  for (int kind : model.layer_kinds) {
+    sum += sum_of(model.kinds[static_cast<std::size_t>(kind)], model.hidden, share);
+  }
   return sum;
 }
 
@@ -53,24 +78,9 @@ double parameters(const ModelOp& op, std::int64_t hidden) {
   return std::visit(CountParameters{static_cast<double>(hidden)}, op.what);
 }
 
-double parameters(const Block& block, std::int64_t hidden) {
-  double sum = 0;
-  for (const ModelOp& op : block.ops) sum += parameters(op, hidden);
-  return sum;
-}
-
-double parameters(const ModelGraph& model) {
-  double sum = parameters(model.embedding, model.hidden) + parameters(model.head, model.hidden);
-  for (int kind : model.layer_kinds) sum += parameters(model.kinds[static_cast<std::size_t>(kind)], model.hidden);
-  return sum;
-}
-
-double active_parameters(const ModelGraph& model) {
-  double sum = active_parameters(model.embedding, model.hidden) + active_parameters(model.head, model.hidden);
-  for (int kind : model.layer_kinds) {
-    sum += active_parameters(model.kinds[static_cast<std::size_t>(kind)], model.hidden);
-  }
-  return sum;
-}
+double parameters(const Block& block, std::int64_t hidden) { return sum_of(block, hidden, whole); }
+double parameters(const ModelGraph& model) { return sum_of(model, whole); }
+double trained_parameters(const ModelGraph& model) { return sum_of(model, trained_share); }
+double active_parameters(const ModelGraph& model) { return sum_of(model, active_share); }
 
 }  // namespace stepcast

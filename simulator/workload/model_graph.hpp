@@ -27,9 +27,14 @@ struct Routing {
   std::int64_t groups_taken = 1;  ///< that the experts of a token may belong to
 };
 
+/// What an operator runs on: the tokens of its block; those that the encoder made of the input; one a sequence.
+enum class Rows { tokens, encoded, sequences };
+
 struct NormOp {
   NormKind kind = NormKind::layernorm;
-  std::int64_t width = 0;  ///< 0: the hidden size
+  std::int64_t width = 0;    ///< 0: the hidden size
+  std::int64_t vectors = 0;  ///< of that width in a token, split over the tensor group (heads); 0: one, not split
+  Rows rows = Rows::tokens;
 };
 
 /// y[., out] = x[., in] W + bias. `parts`: widths of the separate GEMMs that unfused frameworks run instead of one.
@@ -41,6 +46,16 @@ struct LinearOp {
   bool starts_region = true;  ///< column: gathers its input (false: it shares its predecessor's, parallel block)
   bool ends_region = true;    ///< row: reduces its output (false: summed with its successor's first)
   bool saves_input = true;    ///< false: an operator before it keeps the same tensor for its own backward pass
+  Rows rows = Rows::tokens;
+};
+
+/// Low-rank adaptation of the linear before it (LoRA, arXiv 2106.09685): its output gets x A B added, A [in, r] and B
+/// [r, out] for each of its parts that is adapted.
+struct AdapterOp {
+  std::int64_t in = 0, rank = 0;
+  std::vector<std::int64_t> outs;
+  TensorSplit split = TensorSplit::column;  ///< of the linear that it adapts
+  double dropout = 0;                       ///< of its input
 };
 
 /// Positions turned into q and k, in place.
@@ -54,12 +69,24 @@ struct CoreAttentionOp {
   std::int64_t head_dim = 0;    ///< of queries and keys
   std::int64_t head_dim_v = 0;  ///< of values and the output
   std::int64_t window = 0;      ///< 0: none
-  bool alibi = false;
+  bool alibi = false;           ///< something is added to the scores
   double dropout = 0;
+  bool causal = true;
+  bool crosses = false;  ///< keys and values are of the encoded tokens
 
   double query_width() const { return static_cast<double>(heads * head_dim); }
   double key_value_width() const { return static_cast<double>(kv_heads * (head_dim + head_dim_v)); }
   double output_width() const { return static_cast<double>(heads * head_dim_v); }
+};
+
+/// Each channel's weighted sum over the last `taps` tokens (depthwise causal convolution), and its activation.
+struct ConvolutionOp {
+  std::int64_t width = 0, taps = 0;
+};
+
+/// The recurrence of a state-space layer in its dual, chunked form (Mamba-2, arXiv 2405.21060, section 6).
+struct StateSpaceOp {
+  StateSpace shape;
 };
 
 struct ActivationOp {
@@ -100,15 +127,18 @@ struct ResidualOp {
 };
 
 struct EmbeddingOp {
-  std::int64_t vocab = 0;
-  std::int64_t positions = 0;  ///< rows of a learned position table; 0: none
+  std::int64_t vocab = 0;      ///< 0: its rows come from the operator before it
+  std::int64_t positions = 0;  ///< rows of learned tables that are added: positions, kinds of tokens; 0: none
   bool norm = false;
   double dropout = 0;
+  std::int64_t values = 0;  ///< learned beside the tables: T5's buckets of distances, ViT's class token
+  bool shared = false;      ///< its table is that of another embedding
 };
 
 struct LmHeadOp {
   std::int64_t vocab = 0;
   bool tied = false;  ///< its weight is the embedding's
+  bool bias = false;
 };
 
 struct CrossEntropyOp {
@@ -130,14 +160,17 @@ inline constexpr unsigned latent_up_projection = 64;
 struct ModelOp {
   std::string_view name;  ///< static text
   std::variant<NormOp, LinearOp, RotaryOp, CoreAttentionOp, ActivationOp, ResidualOp, EmbeddingOp, LmHeadOp,
-               CrossEntropyOp, RouterOp, DispatchOp, ExpertLinearOp, CombineOp>
+               CrossEntropyOp, RouterOp, DispatchOp, ExpertLinearOp, CombineOp, AdapterOp, ConvolutionOp, StateSpaceOp>
       what;
   unsigned modules = 0;  ///< that it belongs to
+  bool frozen = false;   ///< its weights are not trained
 };
 
 /// A run of operators that pipeline parallelism does not split.
 struct Block {
   std::vector<ModelOp> ops;
+  bool decodes = false;         ///< its tokens are the decoder's of an encoder-decoder model
+  bool passes_gradient = true;  ///< something is trained before it; false: its input needs no gradient
 };
 
 struct ModelGraph {
@@ -148,12 +181,15 @@ struct ModelGraph {
   Block head;                    ///< final norm, LM head, loss
 };
 
-/// Trainable parameters of an operator, of a block, of the model (a tied LM head counts once).
+/// Parameters of an operator, of a block, of the model (a tied LM head counts once).
 double parameters(const ModelOp& op, std::int64_t hidden);
 double parameters(const Block& block, std::int64_t hidden);
 double parameters(const ModelGraph& model);
 
-/// Of these, what one token passes: of an expert weight top_k of its E copies. "Active" as model cards count.
+/// Of these, what is trained.
+double trained_parameters(const ModelGraph& model);
+
+/// Of all, what one token passes: of an expert weight top_k of its E copies. "Active" as model cards count.
 double active_parameters(const ModelGraph& model);
 
 }  // namespace stepcast

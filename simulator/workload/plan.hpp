@@ -17,6 +17,13 @@ enum class Recompute { none, selective, selective_op, modules, full };
 
 enum class LayerSplit { automatic, even, embedding_and_loss_as_layers, given };
 
+/// Low-rank adapters that are trained in place of the weights (LoRA, arXiv 2106.09685).
+struct LowRankAdaptation {
+  std::int64_t rank = 0;
+  std::vector<std::string> targets;  ///< names of adapter_targets()
+  double dropout = 0;                ///< of what an adapter multiplies
+};
+
 /// An optional has its framework's default; resolve() in predict.hpp fills it in and says so.
 struct ParallelPlan {
   int tensor_parallel = 1;
@@ -54,6 +61,11 @@ struct ParallelPlan {
   std::optional<std::string> grad_reduce_dtype;  ///< fp32 | bf16 | fp16
   std::string optimizer = "adam";
   std::string cpu_offload = "none";
+  std::optional<LowRankAdaptation> lora;
+  std::int64_t frozen_layers = 0;  ///< the embedding and the first n layers are not trained; 0: all is
+  /// Of documents packed into one sequence: sum of squared lengths over sum of lengths, which attention works on.
+  std::optional<double> attention_length;
+  std::optional<std::int64_t> decoder_length;  ///< tokens of a sequence in an encoder-decoder's decoder
   LayerSplit layer_split = LayerSplit::automatic;
   std::vector<int> stage_layers;  ///< layers of each virtual stage in model order, when `given`
 
@@ -69,6 +81,7 @@ struct ParallelPlan {
   std::optional<std::string> cp_comm_type;    ///< p2p | all_gather | a2a | a2a+p2p
   std::optional<bool> overlap_p2p;
   std::optional<bool> overlap_ep;
+  std::optional<bool> overlap_shared_experts;  ///< absent: no (Megatron-LM --moe-shared-expert-overlap)
   std::optional<bool> cuda_graphs;
   std::optional<std::string> dispatcher;  ///< of tokens to experts: a name in the dispatchers' table
 

@@ -27,6 +27,15 @@ double ShardedModel::replicated_parameters(int stage) const {
   return sum_of(*this, stage, &LocalBlock::replicated_parameters);
 }
 
+ParameterCount ShardedModel::trained(int stage) const {
+  ParameterCount sum;
+  for (const ChunkContents& chunk : stages[static_cast<std::size_t>(stage)]) {
+    for_each_block(*this, chunk, [&](const LocalBlock& block, int count) { sum += block.trained * count; });
+    if (tied_embeddings && trains_embedding && chunk.head && stages.size() > 1) sum.dense += embedding_table_parameters;
+  }
+  return sum;
+}
+
 ParameterCount ShardedModel::count(int stage) const {
   const double experts = sum_of(*this, stage, &LocalBlock::expert_parameters);
   return {parameters(stage) - experts, experts};

@@ -29,8 +29,9 @@ struct LocalBlock {
   OpList forward;
   OpList backward;                   ///< with what recomputation runs again in front
   double parameters = 0;             ///< on this rank
-  double replicated_parameters = 0;  ///< of these, whole on every tensor-parallel rank
   double expert_parameters = 0;      ///< of these, weights of experts
+  ParameterCount trained;            ///< of these, those with gradients and optimizer states
+  double replicated_parameters = 0;  ///< of the trained ones, those that every tensor-parallel rank holds whole
   Bytes saved;                       ///< activations kept from the forward to the backward pass
   Bytes working;                     ///< alive only while this block itself runs backward: recomputed activations
 
@@ -59,11 +60,13 @@ struct ShardedModel {
   std::vector<std::vector<ChunkContents>> stages;  ///< [stage][chunk]
   double microbatch_share = 1;  ///< of a replica's microbatches, what each chunk sees: half where they go both ways
   bool tied_embeddings = false;
+  bool trains_embedding = true;
   double embedding_table_parameters = 0;  ///< of one rank: what first and last stage reduce when tied
 
   double parameters(int stage) const;
   double replicated_parameters(int stage) const;
   ParameterCount count(int stage) const;
+  ParameterCount trained(int stage) const;
 };
 
 /// Visits the blocks of a chunk in forward order: f(block, how many).

@@ -75,10 +75,48 @@ inline void add_experts(Job& job) {
   plan.expert_parallel = *rc::gen::element(1, 2, 4, 8);
   while (ranks % (std::int64_t{plan.expert_parallel} * *plan.expert_tensor_parallel) != 0) plan.expert_parallel /= 2;
   if (plan.expert_parallel == 0) plan.expert_parallel = plan.expert_tensor_parallel.emplace(1);
+  plan.overlap_shared_experts = *rc::gen::arbitrary<bool>();
   plan.dispatcher = *rc::gen::element<std::string>("alltoall", "allgather", "deepep");
   plan.overlap_ep = (plan.schedule == "none" || plan.schedule == "interleaved-1f1b") && *rc::gen::arbitrary<bool>();
   job.framework.host_time_per_moe_operator.value = *rc::gen::element(0.0_us, 40.0_us);
   job.framework.exchange_sms.value = *rc::gen::element(1, 24);
+}
+
+/// Another stack of layers than a decoder's: an encoder, an encoder and a decoder, or a hybrid with state spaces.
+inline void choose_stack(Job& job) {
+  Architecture& model = job.model;
+  if (job.plan.context_parallel > 1) return;
+  switch (*rc::gen::inRange(0, 6)) {
+    case 0: model.causal = false; break;
+    case 1:
+      if (model.layers < 2 || model.moe || model.mla) return;
+      model.encoder_layers = *rc::gen::inRange<std::int64_t>(1, model.layers);
+      model.position = Position::relative;
+      job.plan.decoder_length = job.plan.sequence_length / 2;
+      break;
+    case 2: {
+      model.ssm = StateSpace{.heads = 32, .head_dim = 64, .state = 32, .groups = 4, .convolution = 4, .chunk = 128};
+      const std::string letters = model.moe ? "M*-E" : "M*-";
+      model.pattern = model.moe ? "E" : "M";
+      while (static_cast<std::int64_t>(model.pattern.size()) < model.layers) {
+        model.pattern += *rc::gen::elementOf(letters);
+      }
+      if (model.moe) model.moe->moe_layers = model.layers_with(LayerLetter::experts);
+      break;
+    }
+    default: break;
+  }
+}
+
+/// Adapters, frozen layers, packed documents.
+inline void choose_training(Job& job) {
+  ParallelPlan& plan = job.plan;
+  if (*rc::gen::inRange(0, 4) == 0) {
+    plan.lora =
+        LowRankAdaptation{8, {"linear_qkv", "linear_proj", "linear_fc1", "down_proj"}, *rc::gen::element(0.0, 0.1)};
+  }
+  if (*rc::gen::inRange(0, 4) == 0) plan.frozen_layers = *rc::gen::inRange<std::int64_t>(1, job.model.layers + 1);
+  if (*rc::gen::inRange(0, 4) == 0) plan.attention_length = static_cast<double>(plan.sequence_length) / 4;
 }
 
 /// Passes that share a GPU are list-scheduled, as are schedules that arrange themselves, and a list schedule may gain from a
@@ -102,7 +140,8 @@ inline void choose_methods(Job& job) {
     plan.overlap_tp = true;
     plan.tp_overlap = *rc::gen::element<std::string>("share", "userbuffers", "async");
   }
-  if (plan.tensor_parallel == 4 && !job.model.moe && *rc::gen::arbitrary<bool>()) {
+  const bool plain = !job.model.moe && !job.model.ssm && job.model.encoder_layers == 0 && !plan.lora;
+  if (plan.tensor_parallel == 4 && plain && plan.frozen_layers == 0 && *rc::gen::arbitrary<bool>()) {
     plan.tensor_grid = *rc::gen::element<std::string>("2d", "2.5d");
   }
 }
@@ -156,6 +195,8 @@ inline Job any_job() {
     const auto rank = *rc::gen::element<std::int64_t>(0, 256);
     job.model.mla = LatentAttention{rank > 0 ? std::optional(rank) : std::nullopt, 128, 64, 32, 64};
   }
+  choose_stack(job);
+  choose_training(job);
   choose_methods(job);
   choose_exchange(job);
   job.plan.overlap_grad_reduce = *rc::gen::arbitrary<bool>();

@@ -78,6 +78,7 @@ inline Cluster ideal_cluster(std::int64_t gpus) {
 inline Framework ideal_framework() {
   Framework f;
   f.name = "ideal";
+  f.family = "other";
   f.attention_kernel = given(std::string("flash2"));
   f.flash_attention = given(true);
   f.fused_softmax = f.skips_causal_blocks = f.fused_bias_activation = f.fused_bias_dropout_add = given(true);

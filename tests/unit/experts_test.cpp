@@ -1,5 +1,6 @@
 /// Mixture of experts and latent attention: shapes, bytes and volumes against closed forms and published figures.
 
+#include <algorithm>
 #include <cmath>
 
 #include <gtest/gtest.h>
@@ -344,6 +345,48 @@ TEST(Experts, OptimizerStateOverTheirOwnCopies) {
   const double expert = 4 * experts / 16 * 3 * h * f;
   const double dense = report.model_parameters - 16 * expert;
   EXPECT_NEAR(report.memory.optimizer.si(), 12 * (expert + dense / 16), 1e-6 * report.memory.optimizer.si());
+}
+
+// Megatron-LM shared_experts.py: the first linear lies between the dispatch and the first routed product, the second
+// between the combination and what puts rows back; the same products either way.
+TEST(SharedExperts, RunBesideTheExchanges) {
+  const Framework framework = fixtures::ideal_framework();
+  Architecture model = qwen();
+  model.moe->shared_ffn = 1024;
+  Sharding s = sharding(framework, 8);
+  const LocalBlock apart = layer(model, s);
+  s.expert.overlap_shared = true;
+  const LocalBlock beside = layer(model, s);
+  const auto place = [](const OpList& ops, std::string_view name) {
+    const auto at = std::find_if(ops.begin(), ops.end(), [&](const LocalOp& op) { return op.name == name; });
+    return at - ops.begin();
+  };
+  EXPECT_LT(place(apart.forward, "shared_fc2"), place(apart.forward, "dispatch"));
+  const std::vector<std::string_view> order{"dispatch", "shared_fc1", "expert_fc1",
+                                            "combine",  "shared_fc2", "unpermute"};
+  for (std::size_t i = 1; i < order.size(); ++i) {
+    EXPECT_LT(place(beside.forward, order[i - 1]), place(beside.forward, order[i])) << order[i];
+  }
+  for (const auto& [one, other] : {std::pair(&apart.forward, &beside.forward), {&apart.backward, &beside.backward}}) {
+    EXPECT_EQ(one->size(), other->size());
+    EXPECT_DOUBLE_EQ(grouped_flops(*one), grouped_flops(*other));
+  }
+  // Routed rows wait for the exchange, shared ones do not.
+  const OpList& ops = beside.forward;
+  const auto dispatch = static_cast<int>(place(ops, "dispatch"));
+  EXPECT_EQ(ops[static_cast<std::size_t>(dispatch) + 1].after, -1);
+  EXPECT_TRUE(
+      std::any_of(ops.begin() + dispatch + 2, ops.end(), [&](const LocalOp& op) { return op.after == dispatch; }));
+}
+
+TEST(SharedExperts, OverlapIsNeverSlower) {
+  Job job = moe_job(false);
+  job.model.moe->shared_ffn = 2048;
+  const Report apart = predict(job, {.jitter = false});
+  job.plan.overlap_shared_experts = true;
+  const Report beside = predict(job, {.jitter = false});
+  EXPECT_LT(beside.step_time, apart.step_time);
+  EXPECT_LT(beside.breakdown.ep_comm_exposed, apart.breakdown.ep_comm_exposed);
 }
 
 }  // namespace

@@ -34,11 +34,12 @@ std::vector<std::string> keys_of(const json& object) {
 TEST(ReportFormats, JsonHasTheKeysOfTheContract) {
   const json tree = json::parse(json_report(example_report()));
   EXPECT_THAT(keys_of(tree),
-              testing::UnorderedElementsAre(
-                  "schema_version", "scenario", "feasible", "infeasible_reason", "leans_on", "step_time_s",
-                  "step_time_interval_s", "tokens_per_s", "tokens_per_s_per_gpu", "model_tflops_per_gpu", "mfu", "hfu",
-                  "flops_convention", "mfu_by_convention", "hfu_by_convention", "mfu_peak_tflops", "bubble_fraction",
-                  "memory", "breakdown", "per_stage", "assumed", "defaults_taken", "simulation", "published"));
+              testing::UnorderedElementsAre("schema_version", "scenario", "feasible", "infeasible_reason", "leans_on",
+                                            "step_time_s", "step_time_interval_s", "step_time_interval_from",
+                                            "tokens_per_s", "tokens_per_s_per_gpu", "model_tflops_per_gpu", "mfu",
+                                            "hfu", "flops_convention", "mfu_by_convention", "hfu_by_convention",
+                                            "mfu_peak_tflops", "bubble_fraction", "memory", "breakdown", "per_stage",
+                                            "assumed", "defaults_taken", "simulation", "published"));
   EXPECT_THAT(keys_of(tree["memory"]),
               testing::UnorderedElementsAre("peak_bytes", "capacity_bytes", "parameters", "gradients", "optimizer",
                                             "activations", "buffers", "other", "allocated_bytes", "reserved_bytes"));

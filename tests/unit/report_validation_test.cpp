@@ -51,8 +51,8 @@ ValidationRow row(const std::string& id, ValidationStatus status, std::optional<
   ValidationRow r;
   r.id = id;
   r.file = "scenarios/published/paper-2022.yaml";
-  r.gpu = "a100";
-  r.framework = "megatron";
+  r.traits.gpu = "a100";
+  r.traits.framework = "megatron";
   r.metric = metric;
   r.published = published;
   r.predicted = predicted;
@@ -72,7 +72,7 @@ std::vector<ValidationRow> all_fates() {
       row("f", ValidationStatus::oom_agreed, std::nullopt, 90, Metric::memory),
       row("g", ValidationStatus::oom_missed, std::nullopt, 70, Metric::memory),
   };
-  rows[2].gpu = "h100";
+  rows[2].traits.gpu = "h100";
   rows[4].reason = "no model of mamba";
   return rows;
 }
@@ -119,11 +119,11 @@ TEST(ValidationJson, HasTheKeysOfTheContract) {
                           "covered_by_interval", "status", "reason"})
     EXPECT_TRUE(tree["runs"][0].contains(key)) << key;
   EXPECT_EQ(tree["runs"][0].size(), 10u);
-  for (const char* key :
-       {"runs", "mape_percent", "median_ape_percent", "p90_ape_percent", "max_ape_percent", "bias_percent",
-        "interval_coverage", "unsupported", "by_gpu", "by_source", "by_framework", "memory"})
+  for (const char* key : {"runs", "mape_percent", "median_ape_percent", "p90_ape_percent", "max_ape_percent",
+                          "bias_percent", "interval_coverage", "unsupported", "by_gpu", "by_source", "by_framework",
+                          "by_model", "by_parallelism", "by_size", "memory"})
     EXPECT_TRUE(tree["summary"].contains(key)) << key;
-  EXPECT_EQ(tree["summary"].size(), 12u);
+  EXPECT_EQ(tree["summary"].size(), 15u);
   EXPECT_EQ(tree["runs"][5]["status"], "infeasible-predicted");
   EXPECT_EQ(tree["runs"][1]["metric"], "memory_gib");
   EXPECT_TRUE(tree["summary"]["interval_coverage"].is_null());
@@ -147,10 +147,8 @@ TEST(ValidationText, SaysWhatBecameOfEveryRun) {
 TEST(ValidationCsv, HasARowForEachRunAndMetric) {
   const std::string csv = validation_csv({all_fates()});
   EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 9);
-  EXPECT_THAT(
-      csv,
-      HasSubstr(
-          "\nd,scenarios/published/paper-2022.yaml,,a100,megatron,step_time_s,10,,,unsupported,no model of mamba,"));
+  EXPECT_THAT(csv, HasSubstr("\nd,scenarios/published/"
+                             "paper-2022.yaml,a100,,megatron,,,,0,step_time_s,10,,,unsupported,no model of mamba,"));
 }
 
 }  // namespace

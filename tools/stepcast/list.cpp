@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "models/families.hpp"
 #include "simulator/base/text_table.hpp"
 #include "simulator/cluster/topology.hpp"
 #include "simulator/collectives/collective_time.hpp"
@@ -55,6 +56,8 @@ Rows parallelism(const std::string&) {
   return rows;
 }
 Rows dispatchers(const std::string&) { return rows_of(list_dispatchers()); }
+Rows hugging_face(const std::string&) { return list_hugging_face(); }
+Rows adapters(const std::string&) { return rows_of(adapter_targets()); }
 Rows flops(const std::string&) { return rows_of(flops_conventions()); }
 
 Rows formats(const std::string&) {
@@ -74,6 +77,8 @@ struct Kind {
 const std::vector<Kind>& kinds() {
   static const std::vector<Kind> table{
       {"models", "model: NAME", list_presets},
+      {"hf", "model: {hf: path/to/config.json}: architectures of Hugging Face", hugging_face},
+      {"adapters", "plan: {lora: {targets: [NAME, ...]}}", adapters},
       {"clusters", "cluster: NAME", list_presets},
       {"nodes", "cluster: {node: NAME, ...}", list_presets},
       {"gpus", "cluster: {gpu: NAME, ...}", list_presets},

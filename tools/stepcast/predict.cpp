@@ -1,5 +1,6 @@
 #include "simulator/predict.hpp"
 
+#include <filesystem>
 #include <memory>
 #include <optional>
 
@@ -85,17 +86,25 @@ void write_trace(const Timeline& timeline, const std::string& path) {
   write_file_atomically(path, [&](const Sink& sink) { chosen->write(timeline, sink); });
 }
 
+/// The source of a published run, whose own figures its interval must not know; none for a scenario of one's own.
+std::string source_of(const Job& job, const std::string& scenario) {
+  if (!job.reference) return "";
+  return std::filesystem::path(scenario.substr(0, scenario.find('#'))).stem().string();
+}
+
 Exit run(const Options& options) {
   if (options.help_scenario) {
     print_result(scenario_help());
     return Exit::done;
   }
   const ReportFormat& format = chosen("format", options.format, report_formats());
-  const Job job = load_job(options.inputs.one_file("SCENARIO"), options.inputs.overrides());
+  const std::string scenario = options.inputs.one_file("SCENARIO");
+  const Job job = load_job(scenario, options.inputs.overrides());
   const ExecutionOptions execution = execution_of(options, job);
 
   Timeline timeline;
-  const Report report = predict(job, execution, execution.record_spans ? &timeline : nullptr);
+  Report report = predict(job, execution, execution.record_spans ? &timeline : nullptr);
+  add_interval(load_learned_errors(), traits_of(job), source_of(job, scenario), report);
   if (execution.record_spans && report.has_time()) write_trace(timeline, options.trace);
   if (execution.record_spans && !report.has_time()) print_note("no trace is written: the plan cannot run");
   print_result(format.write(report, {.explain = options.explain, .colour = wants_colour(stdout)}));

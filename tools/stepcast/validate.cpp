@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <oneapi/tbb/parallel_for.h>
 
+#include "simulator/base/files.hpp"
 #include "tools/stepcast/command.hpp"
 
 namespace stepcast::cli {
@@ -16,6 +17,7 @@ struct Options {
   Inputs inputs;
   std::string format = "text";
   std::optional<double> fail_above;
+  std::string out;
   bool quiet = false;
 };
 
@@ -43,11 +45,12 @@ class Progress {
 };
 
 Validation replay(const std::vector<ReferenceEntry>& entries) {
+  const LearnedErrors learned = load_learned_errors();
   std::vector<std::vector<ValidationRow>> rows(entries.size());
   Progress progress(entries.size());
   oneapi::tbb::parallel_for(std::size_t{0}, entries.size(), [&](std::size_t i) {
     try {
-      rows[i] = compare_with_measurement(entries[i].job, entries[i].file, entries[i].id);
+      rows[i] = compare_with_measurement(entries[i].job, entries[i].file, entries[i].id, learned);
     } catch (const InternalError& error) {
       throw InternalError(fmt::format("{}#{}: {}", entries[i].file, entries[i].id, error.what()));
     }
@@ -73,7 +76,11 @@ Exit run(const Options& options) {
   if (paths.empty()) throw UserError("validate needs the PATH of a file or folder with reference runs");
 
   const Validation validation = replay(load_reference_runs(paths, options.inputs.overrides()));
-  print_result(format.write(validation, {.quiet = options.quiet, .colour = wants_colour(stdout)}));
+  if (options.out.empty()) {
+    print_result(format.write(validation, {.quiet = options.quiet, .colour = wants_colour(stdout)}));
+  } else {
+    write_file_atomically(options.out, format.write(validation, {.quiet = options.quiet, .colour = false}));
+  }
   return options.fail_above ? judged(validation, *options.fail_above) : Exit::done;
 }
 
@@ -87,6 +94,7 @@ Action add_validate(CLI::App& app) {
       ->capture_default_str();
   app.add_option("--fail-above", options->fail_above, "Exit 1 when the mean error of the step time is larger")
       ->type_name("PERCENT");
+  app.add_option("--out", options->out, "Write to a file instead of standard output")->type_name("FILE");
   app.add_flag("--quiet", options->quiet, "The summary without the list of the largest errors");
   app.footer(R"(Examples:
   stepcast validate scenarios/published
