@@ -10,6 +10,7 @@
 #include "simulator/execution/pass_ops.hpp"
 #include "simulator/execution/program_builder.hpp"
 #include "simulator/execution/step_work.hpp"
+#include "simulator/parallelism/methods.hpp"
 #include "simulator/parallelism/offload.hpp"
 #include "simulator/schedules/schedule.hpp"
 
@@ -189,13 +190,21 @@ class StageLowering {
 
   // --- passes ---------------------------------------------------------------------------------------------------
 
+  /// Operators that the host calls: of a product cut into parts beside its transfers, one.
+  static double operators_called(const OpList& ops) {
+    const auto parts = std::count_if(ops.begin(), ops.end(), [](const LocalOp& op) {
+      return op.name == part_of_gather || op.name == part_of_scatter;
+    });
+    return static_cast<double>(ops.size()) - 2 * static_cast<double>(parts);
+  }
+
   Seconds host_time(const LocalBlock& block, const OpList& ops, PassKind kind) const {
     const Framework& framework = in_.framework;
     const bool layer = &block != &in_.model.embedding && &block != &in_.model.head;
     if (!layer || *framework.launch_mode != LaunchMode::eager || in_.plan.cuda_graphs.value_or(false))
       return Seconds(0);
     if (ops.empty()) return Seconds(0);
-    if (block.expert_parameters > 0) return *framework.host_time_per_moe_operator * static_cast<double>(ops.size());
+    if (block.expert_parameters > 0) return *framework.host_time_per_moe_operator * operators_called(ops);
     const Seconds once = *framework.host_time_per_layer_forward;
     if (kind == PassKind::forward) return once;
     const Seconds back = *framework.host_time_per_layer_backward + block.recomputed_share * once;

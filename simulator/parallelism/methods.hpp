@@ -6,6 +6,9 @@
 
 namespace stepcast {
 
+/// Names of the transfers that go beside the parts of a product (tensor_overlap.cpp).
+inline constexpr std::string_view part_of_gather = "exchange_input_part", part_of_scatter = "reduce_scatter_part";
+
 struct ParallelMethod {
   std::string_view key;  ///< of `plan` or `framework`
   std::string_view name;

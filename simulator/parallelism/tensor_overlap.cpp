@@ -7,6 +7,7 @@
 /// _micro_pipeline_tp) cuts both by rank and copies over NVLink without multiprocessors.
 
 #include "simulator/parallelism/block_builder.hpp"
+#include "simulator/parallelism/methods.hpp"
 
 namespace stepcast {
 
@@ -21,7 +22,7 @@ void BlockBuilder::gathered_products(OpList& ops, std::string_view name, Pass pa
   const int producer = static_cast<int>(ops.size()) - 1;
   std::vector<int> arrived(1, -1);
   for (int part = 1; part < parts; ++part) {
-    ops.push_back({.name = "exchange_input_part",
+    ops.push_back({.name = part_of_gather,
                    .pass = pass,
                    .work = Collective{CollectiveKind::send_recv, GroupKind::tensor, Bytes(bytes / parts)},
                    .lane = Lane::comm,
@@ -47,7 +48,7 @@ void BlockBuilder::scattered_products(OpList& ops, std::string_view name, Pass p
       product.m /= parts;
       push(ops, {.name = name, .pass = pass, .work = product});
     }
-    background(ops, "reduce_scatter_part", pass, CollectiveKind::reduce_scatter, bytes / parts);
+    background(ops, part_of_scatter, pass, CollectiveKind::reduce_scatter, bytes / parts);
   }
   await(static_cast<int>(ops.size()) - 1);
 }

@@ -123,6 +123,7 @@ inline void choose_training(Job& job) {
 /// slower machine (Graham 1966): laws of the kind "more is never slower" hold for passes in a fixed turn.
 inline Job in_turn(Job job) {
   job.plan.overlap_ep = false;
+  if (job.plan.tp_overlap == "userbuffers") job.plan.tp_overlap = "async";  // kernels slow down by what they meet
   if (job.plan.schedule.starts_with("dualpipe") || find_schedule(job.plan.schedule)->arranges) {
     job.plan.schedule = job.plan.virtual_stages > 1 ? "breadth-first" : "zb-h1";
   }
