@@ -314,7 +314,6 @@ Sharding sharding_of(const Job& job) {
   if (plan.context_parallel > 1) sharding.cp_comm_type = *plan.cp_comm_type;
   sharding.context_inner = static_cast<double>(plan.context_inner());
   if (plan.overlap_tp.value()) sharding.tp_overlap = *plan.tp_overlap;
-  sharding.tp_exposed = sharding.tp_overlap == "share" ? *job.framework.tp_overlap_exposed : 1.0;
   sharding.framework = &job.framework;
   if (job.model.moe) sharding.expert = expert_sharding_of(job, sharding);
   return sharding;

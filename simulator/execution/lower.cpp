@@ -190,12 +190,23 @@ class StageLowering {
 
   // --- passes ---------------------------------------------------------------------------------------------------
 
-  /// Operators that the host calls: of a product cut into parts beside its transfers, one.
+  /// Operators that the host calls. A product cut into parts counts as it does whole, with one transfer: the software that
+  /// cuts it launches the parts itself.
   static double operators_called(const OpList& ops) {
-    const auto parts = std::count_if(ops.begin(), ops.end(), [](const LocalOp& op) {
-      return op.name == part_of_gather || op.name == part_of_scatter;
-    });
-    return static_cast<double>(ops.size()) - 2 * static_cast<double>(parts);
+    double called = 0;
+    const LocalOp* cut = nullptr;  // a part of the product that is being cut
+    const LocalOp* transfer = nullptr;
+    for (const LocalOp& op : ops) {
+      const bool gathers = op.name == part_of_gather, scatters = op.name == part_of_scatter;
+      const bool again = gathers || scatters ? transfer != nullptr && transfer->name == op.name
+                                             : cut != nullptr && cut->name == op.name && cut->pass == op.pass;
+      if (again) continue;
+      ++called;
+      if (scatters) cut = &ops[static_cast<std::size_t>(op.after)];
+      if (!gathers && !scatters) cut = transfer != nullptr && transfer->name == part_of_gather ? &op : nullptr;
+      transfer = gathers || scatters ? &op : nullptr;
+    }
+    return called;
   }
 
   Seconds host_time(const LocalBlock& block, const OpList& ops, PassKind kind) const {

@@ -184,6 +184,7 @@ class Replicated : public DataParallelism {
   /// Blocks of one bucket wait for the same gather; the bucket behind it is on its way meanwhile.
   std::int32_t next_gathered_bucket(double count) {
     const double begin = std::exchange(position_, position_ + count);
+    if (gathered_.empty()) return -1;  // nothing is trained
     const auto bucket = std::upper_bound(bucket_ends_.begin(), bucket_ends_.end(), begin) - bucket_ends_.begin();
     return gathered_[std::min(static_cast<std::size_t>(bucket), gathered_.size() - 1)];
   }

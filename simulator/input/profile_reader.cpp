@@ -371,7 +371,6 @@ Framework read_framework(const YamlNode& root, const std::string& name) {
   field(map, "overlap_tp", framework.overlap_tp);
   field(map, "overlap_p2p", framework.overlap_p2p);
   named(map, "tp_overlap", framework.tp_overlap);
-  field(map, "tp_overlap_exposed", framework.tp_overlap_exposed);
   named(map, "gradient_buckets", framework.gradient_buckets);
   named(map, "cp_comm_type", framework.cp_comm_type);
   field(map, "p2p_overlap_exposed", framework.p2p_overlap_exposed);

@@ -12,7 +12,6 @@ std::span<const ParallelMethod> list_parallel_methods() {
       {"tensor_grid", "2d", "q x q blocks, SUMMA (Colossal-AI; Xu et al. 2021, arXiv 2104.05343)"},
       {"tensor_grid", "2.5d", "tensor_depth layers of q x q blocks (Wang et al. 2021, arXiv 2105.14500)"},
       {"tensor_grid", "3d", "a cube of q x q x q ranks (Bian et al. 2021, arXiv 2105.14450)"},
-      {"tp_overlap", "share", "a share of each blocking collective stays visible (the framework's tp_overlap_exposed)"},
       {"tp_overlap", "userbuffers", "ring exchange, pipelined and bulk, by product (Transformer Engine)"},
       {"tp_overlap", "async", "products cut by rank, each part beside the next one's transfer (PyTorch async TP)"},
       {"cp_comm_type", "p2p", "keys and values go round a ring, causal halves balanced (Ring Attention)"},

@@ -51,7 +51,6 @@ struct Sharding {
   std::string tensor_grid = "1d";
   double grid_side = 1, grid_depth = 1;  ///< q and, of 2.5d, d
   std::string tp_overlap;  ///< method; empty: none
-  double tp_exposed = 1;    ///< share of a blocking tensor-parallel collective left visible (1: no overlap)
   ExpertSharding expert;
   const Framework* framework = nullptr;
 

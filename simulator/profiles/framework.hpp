@@ -55,7 +55,6 @@ struct Framework {
   Sourced<bool> overlap_tp;
   Sourced<bool> overlap_p2p;            ///< interleaved schedules only; without virtual stages p2p blocks
   Sourced<std::string> tp_overlap;      ///< how overlap_tp overlaps: a name in the table of tensor overlaps
-  Sourced<double> tp_overlap_exposed;   ///< share of a blocking tensor-parallel collective that `share` leaves exposed
   Sourced<double> p2p_overlap_exposed;  ///< share of a pipeline transfer that overlap leaves exposed
   Sourced<bool> overlap_tp_backward;    ///< input-gradient collectives run under the weight-gradient GEMM
 

@@ -139,7 +139,7 @@ inline void choose_methods(Job& job) {
   }
   if (plan.tensor_parallel > 1 && *rc::gen::arbitrary<bool>()) {
     plan.overlap_tp = true;
-    plan.tp_overlap = *rc::gen::element<std::string>("share", "userbuffers", "async");
+    plan.tp_overlap = *rc::gen::element<std::string>("userbuffers", "async");
   }
   const bool plain = !job.model.moe && !job.model.ssm && job.model.encoder_layers == 0 && !plan.lora;
   if (plan.tensor_parallel == 4 && plain && plan.frozen_layers == 0 && *rc::gen::arbitrary<bool>()) {
