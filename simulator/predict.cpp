@@ -104,6 +104,7 @@ Report predict(const Job& given, const ExecutionOptions& asked, Timeline* trace)
   if (trace != nullptr) {
     *trace = std::move(simulated.timeline);
     trace->memory = memory_over_time(*trace, summary.memory, in_flight);
+    report.memory_over_time = summarize_memory(*trace, summary.memory);
   }
   return report;
 }

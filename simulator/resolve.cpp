@@ -30,7 +30,6 @@ std::string unsupported_reason(const Job& job) {
     return "context parallelism with unfused attention";
   }
   if (!recompute_policy(plan.recompute)) return fmt::format("recompute policy '{}'", plan.recompute);
-  if (plan.cpu_offload == "all") return fmt::format("offload to the CPU ({})", plan.cpu_offload);
   if (find_schedule(plan.schedule) == nullptr) return fmt::format("pipeline schedule '{}'", plan.schedule);
   if (plan.optimizer != "adam") return fmt::format("optimizer '{}'", plan.optimizer);
   return "";

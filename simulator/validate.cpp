@@ -44,8 +44,9 @@ ValidationRow step_time_row(const Entry& entry, const Report& report, const Lear
   return row;
 }
 
-/// What the kind of measurement sees of the prediction; one that does not say what it is, is taken as the device's.
-Bytes seen_by(const std::string& kind, const MemoryUse& memory) {
+/// What the kind of measurement sees of the prediction; one that does not say is what the framework's own log prints.
+Bytes seen_by(const std::string& stated, const std::string& logged, const MemoryUse& memory) {
+  const std::string& kind = stated.empty() ? logged : stated;
   if (kind == "allocated" || kind == "active") return memory.allocated();
   return kind == "reserved" ? memory.reserved() : memory.peak();
 }
@@ -54,7 +55,10 @@ ValidationRow memory_row(const Entry& entry, const Report& report) {
   ValidationRow row = row_of(entry, Metric::memory);
   const Reference& reference = *entry.job.reference;
   row.published = reference.measured.memory_gib;
-  if (report.memory.peak() > Bytes{}) row.predicted = seen_by(reference.measured.memory_kind, report.memory) / 1.0_GiB;
+  if (report.memory.peak() > Bytes{}) {
+    const std::string& logged = *entry.job.framework.memory_log;
+    row.predicted = seen_by(reference.measured.memory_kind, logged, report.memory) / 1.0_GiB;
+  }
   if (!reference.suspect.empty()) {
     row.status = ValidationStatus::suspect;
     row.reason = reference.suspect;

@@ -8,7 +8,7 @@
 #include <fmt/format.h>
 
 #include "calibration/fit/fit.hpp"
-#include "calibration/fit/optimise.hpp"
+#include "simulator/base/optimise.hpp"
 #include "simulator/collectives/collective_time.hpp"
 
 namespace stepcast {

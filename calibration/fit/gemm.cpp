@@ -14,8 +14,8 @@
 #include <fmt/format.h>
 
 #include "calibration/fit/fit.hpp"
-#include "calibration/fit/optimise.hpp"
 #include "calibration/fit/surface.hpp"
+#include "simulator/base/optimise.hpp"
 #include "simulator/kernels/gemm_model.hpp"
 
 namespace stepcast {

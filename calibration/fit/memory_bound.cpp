@@ -13,7 +13,7 @@
 #include <fmt/format.h>
 
 #include "calibration/fit/fit.hpp"
-#include "calibration/fit/optimise.hpp"
+#include "simulator/base/optimise.hpp"
 #include "simulator/kernels/kernel_time.hpp"
 
 namespace stepcast {

@@ -1,4 +1,4 @@
-#include "calibration/fit/optimise.hpp"
+#include "simulator/base/optimise.hpp"
 
 #include <algorithm>
 

@@ -10,6 +10,10 @@
 
 namespace stepcast {
 
+/// Streams of a rank, a bit each.
+using StreamSet = std::uint16_t;
+static_assert(stream_count <= 16);
+
 /// Holds up an operation until so many of that stream have ended.
 struct Wait {
   Stream stream{};

@@ -161,10 +161,9 @@ Bucket bucket_of(GroupKind group) {
 
 OpCost CostModel::op(const LocalOp& op) const {
   if (const auto* collective_op = std::get_if<Collective>(&op.work)) {
-    const auto& [kind, group, size, exposed_share, exchange] = *collective_op;
-    const Seconds whole =
+    const auto& [kind, group, size, exchange] = *collective_op;
+    const Seconds time =
         exchange ? token_exchange_time(*exchange, shape(group), cluster_) : collective(kind, group, size);
-    const Seconds time = whole * exposed_share;
     const Bucket bucket = bucket_of(group);
     return {to_ticks(time), time, bucket, Bound::network, evidence_of(cluster_.node.intra.efficiency.basis), false};
   }

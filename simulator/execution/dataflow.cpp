@@ -162,9 +162,9 @@ class Dataflow {
   const std::vector<Code> code_;
   const RankLayout layout_;
   std::vector<std::int32_t> next_;
-  std::vector<std::size_t> offset_;     ///< of each rank in the following
-  std::vector<Interval> ran_;           ///< when; negative: not yet
-  std::vector<StreamSet> sleepers_;     ///< streams to wake at the end, a bit each
+  std::vector<std::size_t> offset_;  ///< of each rank in the following
+  std::vector<Interval> ran_;        ///< when; negative: not yet
+  std::vector<StreamSet> sleepers_;  ///< streams to wake at the end, a bit each
   std::vector<Meeting> meetings_;
   std::vector<std::pair<std::int32_t, std::size_t>> work_;
 };

@@ -89,10 +89,10 @@ class Events {
     InstructionKind kind;
     GroupKind group;
   };
-  /// What most events read and write of a rank: one cache line.
+  /// What most events read and write of a rank, streams in its first cache line.
   struct alignas(64) Rank {
     std::array<std::int32_t, stream_count> ended{};  ///< operations of each stream
-    std::array<StreamSet, stream_count> wakes{};  ///< streams that wait for this one, a bit each
+    std::array<StreamSet, stream_count> wakes{};     ///< streams that wait for this one, a bit each
     StreamSet running = 0;                           ///< streams whose next operation has begun or been posted
     bool computing = false;                          ///< the compute stream's operation has begun
     bool has_history = false;

@@ -58,14 +58,15 @@ class FullySharded : public DataParallelism {
     if (downloads_gradients()) {
       const Bytes owned(gradient.dense / static_cast<double>(in_.plan.shard_ranks()) +
                         gradient.expert / static_cast<double>(in_.plan.expert_copies()));
-      stage_.builder.local(Stream::data, Bucket::dp_comm, "gradient_download", host_copy_time(owned, in_.cluster.node),
-                           {});
+      stage_.builder.local(Stream::host_download, Bucket::dp_comm, "gradient_download",
+                           host_copy_time(owned * in_.plan.on_cpu(), in_.cluster.node),
+                           {stage_.builder.last(Stream::data)});
     }
   }
 
   void after_pass(const PassStep&) override {}
   std::int32_t finish_gradients() override { return stage_.builder.last(Stream::data); }  // and its replicas' stream
-  bool downloads_gradients() const override { return in_.plan.optimizer_on_cpu() && in_.plan.dense_copies() > 1; }
+  bool downloads_gradients() const override { return in_.plan.optimizer_on_cpu() && shards(); }
   std::int32_t after_optimizer() override { return -1; }
 
  private:
@@ -84,7 +85,8 @@ class FullySharded : public DataParallelism {
   const Pass& of(const PassStep& step) const { return passes_[stage_.index(step)]; }
 
   bool shards() const {
-    return in_.plan.dense_copies() > 1 || (in_.plan.expert_copies() > 1 && in_.model.count(stage_.stage).expert > 0);
+    return in_.plan.dense_copies() > 1 || in_.plan.parameters_on_cpu() ||
+           (in_.plan.expert_copies() > 1 && in_.model.count(stage_.stage).expert > 0);
   }
   /// With several pipeline stages parameters stay gathered for the step and gradients are scattered once.
   bool pipelined() const { return in_.plan.pipeline_parallel > 1; }
@@ -133,14 +135,17 @@ class FullySharded : public DataParallelism {
   void gather(std::size_t index) {
     Unit& unit = units_[index];
     if (!unit.needs_gather || unit.gathered >= 0) return;
-    const bool quantised = in_.plan.zero_quantized_weights && !(unit.backward && in_.plan.zero_hpz_partition_size);
+    const bool from_node = unit.backward && in_.plan.zero_hpz_partition_size;
+    const bool quantised = in_.plan.zero_quantized_weights && !from_node;
     const double element = quantised ? quantised_bytes(8) : in_.parameter_bytes;
     if (quantised) {  // the shard is quantised before, the gathered parameters are widened after
       const double shard = unit.count.total() / static_cast<double>(in_.plan.shard_ranks());
       copy("quantise", (in_.parameter_bytes + element) * (shard + unit.count.total()));
     }
-    const bool from_node = unit.backward && in_.plan.zero_hpz_partition_size;
-    unit.gathered = launch(CollectiveKind::all_gather, unit.count * element, "parameter_gather", from_node);
+    const std::int32_t there = upload(unit.count * in_.parameter_bytes);
+    const std::int32_t whole =
+        launch(CollectiveKind::all_gather, unit.count * element, "parameter_gather", there, from_node);
+    unit.gathered = whole >= 0 ? whole : there;  // one rank has nothing to gather
   }
 
   /// Bytes of an element of that many bits, with a 16-bit scale a block of 2048 (DeepSpeed's quantisers).
@@ -174,8 +179,21 @@ class FullySharded : public DataParallelism {
     if (next < passes_.size() && passes_[next].walked && passes_[next].units > 0) gather(passes_[next].first_unit);
   }
 
+  /// Offloaded shards come up before they are gathered: every rank its own (ZeRO-Infinity, arXiv 2104.07857, section
+  /// 6.1), on a stream beside. @return the copy, or -1
+  std::int32_t upload(ParameterCount bytes) {
+    if (!in_.plan.parameters_on_cpu()) return -1;
+    const Bytes share(bytes.dense / static_cast<double>(in_.plan.shard_ranks()) +
+                      bytes.expert / static_cast<double>(in_.plan.expert_copies()));
+    const int of_node = static_cast<int>(std::min<std::int64_t>(in_.cluster.gpus, in_.cluster.gpus_per_node));
+    return stage_.builder.local(Stream::host_upload, Bucket::dp_comm, "parameter_upload",
+                                parameter_upload_time(share, in_.plan, in_.cluster.node, of_node),
+                                {stage_.builder.last(Stream::compute)});
+  }
+
   /// A block's dense parameters and its experts are units of their own groups. @return the last, or -1
-  std::int32_t launch(CollectiveKind kind, ParameterCount bytes, std::string_view name, bool from_node = false) {
+  std::int32_t launch(CollectiveKind kind, ParameterCount bytes, std::string_view name, std::int32_t after = -1,
+                      bool from_node = false) {
     const std::int32_t computed = stage_.builder.last(Stream::compute);
     std::int32_t last = -1;
     const bool inner = hybrid() || from_node;
@@ -184,7 +202,8 @@ class FullySharded : public DataParallelism {
     for (const auto& [group, size, copies] : {std::tuple(dense, bytes.dense, ranks),
                                               {GroupKind::expert_data, bytes.expert, in_.plan.expert_copies()}}) {
       if (size <= 0 || copies <= 1) continue;
-      last = stage_.builder.collective(Stream::data, Bucket::dp_comm, {kind, group, Bytes(size)}, name, {computed});
+      last =
+          stage_.builder.collective(Stream::data, Bucket::dp_comm, {kind, group, Bytes(size)}, name, {computed, after});
     }
     return last;
   }

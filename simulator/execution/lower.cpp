@@ -10,6 +10,7 @@
 #include "simulator/execution/pass_ops.hpp"
 #include "simulator/execution/program_builder.hpp"
 #include "simulator/execution/step_work.hpp"
+#include "simulator/memory/memory_use.hpp"
 #include "simulator/parallelism/methods.hpp"
 #include "simulator/parallelism/offload.hpp"
 #include "simulator/schedules/schedule.hpp"
@@ -252,23 +253,59 @@ class StageLowering {
   std::int32_t run_pass(const PassStep& step) {
     data_parallel_->before_pass(step);
     const bool by_block = data_parallel_->by_block(step);
-    builder_.begin_pass(name_of_pass(step.kind), step.microbatch, by_block);
+    const bool offloads = in_.plan.offload_activations > 0;
+    if (offloads) next_layer_ = step.kind == PassKind::forward ? 0 : layers_of_stage();
+    builder_.begin_pass(name_of_pass(step.kind), step.microbatch, by_block || offloads);
     for (const auto& [block, count] : blocks_of(step)) {
       const OpList& ops = ops_of(*block, step.kind);
       const Seconds host = host_time(*block, ops, step.kind);
-      if (!by_block) {
+      if (!by_block && !offloads) {
         builder_.block(ops, host, count);
         continue;
       }
       for (int i = 0; i < count; ++i) {
-        data_parallel_->before_block({step, *block});
+        if (by_block) data_parallel_->before_block({step, *block});
+        if (offloads) before_offloaded(step, *block);
         builder_.block(ops, host, 1);
-        data_parallel_->after_block({step, *block});
+        if (offloads) after_offloaded(step, *block);
+        if (by_block) data_parallel_->after_block({step, *block});
       }
     }
     const std::int32_t end = builder_.end_pass();
     data_parallel_->after_pass(step);
     return end;
+  }
+
+  // --- activations on the CPU (Megatron-Core cpu_offloading: no pipeline stages) ----------------------------------
+
+  int layers_of_stage() const {
+    int sum = 0;
+    for (const ChunkContents& chunk : chunks_) sum += chunk.layer_count();
+    return sum;
+  }
+  bool is_layer(const LocalBlock& block) const { return &block != &in_.model.embedding && &block != &in_.model.head; }
+
+  /// A layer's activations come back while the layer before it runs backward; the last one's at once.
+  void before_offloaded(const PassStep& step, const LocalBlock& block) {
+    if (step.kind == PassKind::forward || !is_layer(block)) return;
+    const int layer = --next_layer_;
+    for (const int wanted : {layer, layer - 1}) {
+      if (wanted < 0 || wanted >= in_.plan.offload_activations || uploaded_.contains(wanted)) continue;
+      uploaded_[wanted] = builder_.local(Stream::host_upload, Bucket::host, "activation_upload",
+                                         host_copy_time(offloaded_.at(wanted), in_.cluster.node),
+                                         {builder_.last(Stream::compute), builder_.last(Stream::host_download)});
+    }
+    if (layer < in_.plan.offload_activations) builder_.wait_next(uploaded_.at(layer));
+  }
+
+  void after_offloaded(const PassStep& step, const LocalBlock& block) {
+    if (step.kind != PassKind::forward || !is_layer(block)) return;
+    const int layer = next_layer_++;
+    if (layer >= in_.plan.offload_activations) return;
+    offloaded_[layer] = block.saved;
+    uploaded_.erase(layer);
+    builder_.local(Stream::host_download, Bucket::host, "activation_download",
+                   host_copy_time(block.saved, in_.cluster.node), {builder_.last(Stream::compute)});
   }
 
   /// Passes that data parallelism walks block by block run on their own.
@@ -331,14 +368,14 @@ class StageLowering {
       reduced = builder_.last(Stream::data);
     }
     if (plan.optimizer_on_cpu() && !data_parallel_->downloads_gradients()) {
-      builder_.local(Stream::data, Bucket::dp_comm, "gradient_download",
-                     host_copy_time(Bytes(in_.gradient_bytes * work_.owned), in_.cluster.node), {last_pass, reduced});
-      reduced = builder_.last(Stream::data);
+      builder_.local(Stream::host_download, Bucket::dp_comm, "gradient_download",
+                     host_copy_time(Bytes(in_.gradient_bytes * work_.owned * plan.on_cpu()), in_.cluster.node),
+                     {last_pass, reduced});
     }
     // The norm of all gradients is a barrier across the whole job.
     builder_.local(Stream::compute, Bucket::optimizer, "gradient_norm", in_.costs.memory_pass(work_.norm),
                    {reduced, builder_.last(Stream::replica), builder_.last(Stream::tensor),
-                    builder_.last(Stream::expert)});
+                    builder_.last(Stream::expert), builder_.last(Stream::host_download)});
     if (!plan.loosely_synchronised()) {
       builder_.collective(Stream::compute, Bucket::dp_comm, {CollectiveKind::all_reduce, GroupKind::world, Bytes(4)},
                           "gradient_norm_reduce", {});
@@ -346,10 +383,15 @@ class StageLowering {
     builder_.local(Stream::compute, Bucket::optimizer, "optimizer", in_.costs.memory_pass(work_.update), {});
     if (plan.optimizer_on_cpu()) {
       const auto of_node = static_cast<int>(std::min<std::int64_t>(in_.cluster.gpus, in_.cluster.gpus_per_node));
-      builder_.local(Stream::compute, Bucket::optimizer, "cpu_adam",
-                     cpu_adam_time(work_.owned, in_.cluster.node, of_node, framework), {});
-      builder_.local(Stream::compute, Bucket::optimizer, "parameter_upload",
-                     host_copy_time(Bytes(in_.parameter_bytes * work_.owned), in_.cluster.node), {});
+      const double owned = work_.owned * plan.on_cpu();
+      builder_.local(
+          Stream::compute, Bucket::optimizer, "cpu_adam",
+          offloaded_adam_time(owned, 4 + 2 * moment_bytes(plan, framework), plan, in_.cluster.node, of_node, framework),
+          {});
+      if (!plan.parameters_on_cpu()) {  // those come when they are gathered
+        builder_.local(Stream::compute, Bucket::optimizer, "parameter_upload",
+                       host_copy_time(Bytes(in_.parameter_bytes * owned), in_.cluster.node), {});
+      }
     }
     const std::int32_t gathered = data_parallel_->after_optimizer();
     builder_.local(Stream::compute, Bucket::host, "between_steps", *framework.host_time_per_step,
@@ -369,6 +411,9 @@ class StageLowering {
   const std::vector<PassStep>& steps_;
   const std::unique_ptr<DataParallelism> data_parallel_;
   std::vector<std::int32_t> sent_;  ///< of the last group
+  int next_layer_ = 0;              ///< of the pass that is being written, where activations are offloaded
+  std::map<int, Bytes> offloaded_;  ///< of the microbatch in work, by layer
+  std::map<int, std::int32_t> uploaded_;
 
   struct BackwardParts {
     OpList input, weight;

@@ -50,6 +50,11 @@ class ProgramBuilder {
   Program take() { return std::move(program_); }
 
  private:
+  static std::array<std::int32_t, stream_count> none() {
+    std::array<std::int32_t, stream_count> last;
+    last.fill(-1);
+    return last;
+  }
   const FoldedPass& folded(const OpList& ops, Seconds host_time);
   void emit_folded(const FoldedPass& pass);
   void emit_kernels(const OpList& ops, const FoldedPass& pass);
@@ -58,7 +63,7 @@ class ProgramBuilder {
   const Granularity granularity_;
   Labels& labels_;
   Program program_;
-  std::array<std::int32_t, stream_count> last_{-1, -1, -1, -1, -1, -1, -1, -1, -1};
+  std::array<std::int32_t, stream_count> last_ = none();
   std::vector<std::int32_t> next_waits_;
   std::map<std::pair<const OpList*, double>, FoldedPass> folds_;  ///< a block's pass is folded once
 

@@ -9,7 +9,7 @@ StepWork step_work(const ShardedModel& model, int stage, const ParallelPlan& pla
                                             count.expert / static_cast<double>(plan.expert_copies())
                                       : parameters;
   const bool scales = plan.dense_copies() > 1 && plan.zero < 2 && !plan.overlap_grad_reduce.value();
-  const double adam = plan.optimizer_on_cpu() ? 0 : *framework.optimizer_bytes;
+  const double adam = *framework.optimizer_bytes * (1 - plan.on_cpu());
   return {Bytes(*framework.gradient_clear_bytes * (plan.zero >= 2 ? owned : parameters)),
           Bytes(scales ? *framework.gradient_scale_bytes * parameters : 0),
           Bytes(*framework.gradient_clip_bytes * owned / 3),  // clipping reads once, then reads and writes

@@ -13,6 +13,8 @@ const char* name_of(Stream stream) {
     case Stream::send_backward: return "send backward";
     case Stream::receive_forward: return "receive forward";
     case Stream::receive_backward: return "receive backward";
+    case Stream::host_download: return "download to host";
+    case Stream::host_upload: return "upload from host";
   }
   return "";
 }

@@ -25,10 +25,11 @@ enum class Stream : std::uint8_t {
   send_forward,
   send_backward,
   receive_forward,
-  receive_backward
+  receive_backward,
+  host_download,  ///< from the GPU to its host
+  host_upload
 };
-inline constexpr std::size_t stream_count = 9;
-using StreamSet = std::uint16_t;  ///< a bit each
+inline constexpr std::size_t stream_count = 11;
 const char* name_of(Stream stream);
 const char* name_of(Bucket bucket);
 
@@ -54,6 +55,9 @@ struct LinkUse {
 struct MemoryOverTime {
   std::int32_t rank = 0;
   std::vector<std::pair<SimTime, Bytes>> samples;  ///< from each time on
+  SimTime fullest;                                 ///< when it holds most for the first time
+  Bytes most;
+  std::int32_t label = -1, microbatch = -1;  ///< of the pass that runs then; -1: none
 };
 
 /// A stretch of the critical path.

@@ -331,7 +331,32 @@ void read_numerics(YamlMap& map, ParallelPlan& plan, Defaults& defaults) {
   plan.precision = precision_of(defaults.choice(map, "precision", "bf16"));
   plan.grad_reduce_dtype = find_choice(map, "grad_reduce_dtype");
   plan.optimizer = defaults.choice(map, "optimizer", "adam");
+  plan.moment_dtype = find_choice(map, "moment_dtype");
+}
+
+/// What lies outside the GPU, and where.
+void read_offload(YamlMap& map, ParallelPlan& plan, std::int64_t layers, Defaults& defaults) {
   plan.cpu_offload = defaults.choice(map, "cpu_offload", "none");
+  if (plan.parameters_on_cpu() && plan.zero < 3) {
+    throw map.require("cpu_offload")
+        .error(fmt::format("{}.cpu_offload: parameters can be offloaded where they are sharded: zero 3, not {}",
+                           map.path(), plan.zero));
+  }
+  for (const char* key : {"offload_fraction", "offload_device"}) {
+    const auto value = map.find(key);
+    if (value && !plan.optimizer_on_cpu()) throw value->error(value->path() + " without cpu_offload");
+  }
+  if (const auto share = map.find("offload_fraction")) plan.offload_fraction = share->number({0, 1});
+  plan.offload_to_nvme = find_choice(map, "offload_device").value_or("cpu") == "nvme";
+  if (const auto count = map.find("offload_activations")) {
+    plan.offload_activations = static_cast<int>(count->integer({0, layers}));
+    if (plan.offload_activations > 0 && plan.pipeline_parallel > 1) {
+      throw count->error(
+          fmt::format("{}: activations are offloaded without pipeline stages only (Megatron-Core "
+                      "cpu_offloading); the plan has {}",
+                      count->path(), plan.pipeline_parallel));
+    }
+  }
 }
 
 }  // namespace
@@ -366,6 +391,7 @@ ParallelPlan read_plan(const YamlValue& value, const Architecture& model, std::i
   read_sharding(map, plan, defaults);
   read_numerics(map, plan, defaults);
   read_training(map, plan, model);
+  read_offload(map, plan, model.layers, defaults);
   check_experts(map, plan, model);
   read_expert_load(map, plan, model);
   map.finish();

@@ -128,15 +128,19 @@ const Node& PresetStore::node(const YamlValue& name) { return cached(PresetKind:
 const Fabric& PresetStore::fabric(const YamlValue& name) {
   return cached(PresetKind::fabric, name, fabrics_, read_fabric);
 }
-const Framework& PresetStore::framework(const YamlValue& name, const std::string& version) {
-  if (!version.empty()) {
-    for (const std::string& variant : names(PresetKind::framework)) {
-      if (!variant.starts_with(name.text() + "-")) continue;
-      const YamlNode written = yaml_scalar(variant);
-      const YamlValue value(written, "framework");
-      const YamlNode* wanted = tree(PresetKind::framework, value).find(version_key);
-      if (wanted != nullptr && version.find(wanted->text) != std::string::npos) return framework(value);
-    }
+const Framework& PresetStore::framework(const YamlValue& name, const std::string& version,
+                                        std::optional<bool> compiled) {
+  for (const std::string& variant : names(PresetKind::framework)) {
+    if (!variant.starts_with(name.text() + "-")) continue;
+    const YamlNode written = yaml_scalar(variant);
+    const YamlValue value(written, "framework");
+    const YamlNode& profile = tree(PresetKind::framework, value);
+    const YamlNode* of_version = profile.find(version_key);
+    const YamlNode* of_compiled = profile.find(compiled_key);
+    if (of_version == nullptr && of_compiled == nullptr) continue;
+    if (of_version != nullptr && (version.empty() || version.find(of_version->text) == std::string::npos)) continue;
+    if (of_compiled != nullptr && compiled != YamlValue(*of_compiled, compiled_key).boolean()) continue;
+    return framework(value);
   }
   return cached(PresetKind::framework, name, frameworks_, read_framework);
 }

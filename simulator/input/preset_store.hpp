@@ -2,6 +2,7 @@
 /// Finds, reads and keeps the presets that scenarios name.
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,8 +29,9 @@ class PresetStore {
   const Gpu& gpu(const YamlValue& name);
   const Node& node(const YamlValue& name);
   const Fabric& fabric(const YamlValue& name);
-  /// @param version as the run states it; a preset `NAME-...` that extends NAME for such versions takes its place
-  const Framework& framework(const YamlValue& name, const std::string& version = "");
+  /// @param version,compiled  as the run states them; a preset `NAME-...` that extends NAME for such takes its place
+  const Framework& framework(const YamlValue& name, const std::string& version = "",
+                             std::optional<bool> compiled = std::nullopt);
 
   /// The preset's tree with everything that it extends in place, for kinds that have readers of their own.
   const YamlNode& tree(PresetKind kind, const YamlValue& name);

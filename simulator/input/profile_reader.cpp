@@ -17,6 +17,7 @@ constexpr IntegerRange gpus_per_node{1, 10'000};
 constexpr IntegerRange gpus_per_domain{1, 1'000'000};
 constexpr IntegerRange nics_per_node{0, 10'000};
 
+const std::vector<std::string> memory_logs{"allocated", "reserved", "device"};
 const std::vector<std::string> basis_names{"datasheet", "measured", "fitted", "estimated", "assumed"};
 const std::vector<std::string> launch_mode_names{"eager", "cuda_graph", "compiled"};
 const std::vector<std::string> gradient_type_names{"fp32", "parameter", "reduced", "fp32_if_bf16", "fp32_beside_bf16"};
@@ -269,6 +270,7 @@ YamlNode extended(const YamlNode& root, YamlNode base, const std::string& base_n
     remark(base, basis->node(), why);
   }
   base.erase(version_key);  // what the base is chosen for, not what it is
+  base.erase(compiled_key);
   fill_in(result, std::move(base));
   return result;
 }
@@ -312,6 +314,8 @@ Node read_node(const YamlNode& root, const std::string& name) {
   field(map, "intra", node.intra);
   field(map, "pcie_bandwidth", node.pcie_bandwidth);
   field(map, "host_memory_bandwidth", node.host_memory_bandwidth);
+  field(map, "nvme_read_bandwidth", node.nvme_read_bandwidth);
+  field(map, "nvme_write_bandwidth", node.nvme_write_bandwidth);
   map.finish();
   return node;
 }
@@ -347,6 +351,7 @@ Framework read_framework(const YamlNode& root, const std::string& name) {
   Framework framework;
   framework.name = name;
   map.skip(version_key);
+  map.skip(compiled_key);
   field(map, "description", framework.description);
   framework.family = map.require("family").choice("family of frameworks", framework_families);
   field(map, "attention_kernel", framework.attention_kernel);
@@ -357,6 +362,8 @@ Framework read_framework(const YamlNode& root, const std::string& name) {
   field(map, "fused_bias_dropout_add", framework.fused_bias_dropout_add);
   field(map, "norm_forward_bytes", framework.norm_forward_bytes);
   field(map, "norm_backward_bytes", framework.norm_backward_bytes);
+  field(map, "norm_saved_bytes", framework.norm_saved_bytes);
+  field(map, "activation_gradient_in_place", framework.activation_gradient_in_place);
   field(map, "fused_rotary", framework.fused_rotary);
   field(map, "separate_qkv", framework.separate_qkv);
   field(map, "separate_gate", framework.separate_gate);
@@ -391,6 +398,7 @@ Framework read_framework(const YamlNode& root, const std::string& name) {
   field(map, "host_time_per_moe_operator", framework.host_time_per_moe_operator);
   field(map, "recompute_stops_early", framework.recompute_stops_early);
   field(map, "fp8_saves_inputs", framework.fp8_saves_inputs);
+  field(map, "fp8_saves_gates", framework.fp8_saves_gates);
   field(map, "vocab_multiple", framework.vocab_multiple);
   field(map, "vocab_multiple_times_tp", framework.vocab_multiple_times_tp);
   field(map, "sharding_nics", framework.sharding_nics);
@@ -399,10 +407,18 @@ Framework read_framework(const YamlNode& root, const std::string& name) {
   field(map, "gradient_clear_bytes", framework.gradient_clear_bytes);
   field(map, "gradient_scale_bytes", framework.gradient_scale_bytes);
   field(map, "cpu_adam_fraction", framework.cpu_adam_fraction);
+  field(map, "moment_bytes", framework.moment_bytes);
   field(map, "sharded_master", framework.sharded_master);
   field(map, "reduce_buffer", framework.reduce_buffer);
+  field(map, "overlapped_buffers", framework.overlapped_buffers);
+  field(map, "live_parameters", framework.live_parameters);
+  field(map, "dummy_weight_gradients", framework.dummy_weight_gradients);
+  field(map, "keeps_stage_outputs", framework.keeps_stage_outputs);
   field(map, "communicator_memory", framework.communicator_memory);
+  field(map, "kernel_memory", framework.kernel_memory);
   field(map, "fragmentation", framework.fragmentation);
+  field(map, "memory_log", framework.memory_log);
+  YamlMap(map.require("memory_log")).require("value").choice("memory_log", memory_logs);
   map.finish();
   return framework;
 }

@@ -13,6 +13,8 @@ namespace stepcast {
 
 /// The text in a run's framework version for which a framework profile stands in for the one that it extends.
 inline constexpr const char* version_key = "version_contains";
+/// Whether a framework profile stands in for the one that it extends when a run is, or is not, under torch.compile.
+inline constexpr const char* compiled_key = "when_torch_compile";
 
 // Each takes the root of a profile's file, with what it extends already in place, and the name to give the result.
 // Every number is {value: 2039 GB/s, basis: datasheet, source: "..."}; every field must be there.

@@ -141,8 +141,9 @@ void read_framework(YamlMap& scenario, PresetStore& presets, Job& job, Defaults&
   const auto name = map.find("name");
   if (!name) defaults.take(map, "name", default_framework);
   job.framework_version = text_or_empty(map, "version");
-  job.framework = presets.framework(name ? *name : YamlValue(fallback, "framework.name"), job.framework_version);
   read_software_flags(map, job.plan);
+  job.framework = presets.framework(name ? *name : YamlValue(fallback, "framework.name"), job.framework_version,
+                                    job.plan.torch_compile);
   map.finish();
 }
 

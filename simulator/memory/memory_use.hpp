@@ -5,6 +5,7 @@
 /// al. 2022 sections 4.1-4.3 for activations.
 
 #include <cstdint>
+#include <string_view>
 
 #include "simulator/profiles/framework.hpp"
 #include "simulator/profiles/gpu.hpp"
@@ -13,14 +14,23 @@
 
 namespace stepcast {
 
-///
+/// When a stage holds most: while an operator runs backward in a block, or the optimizer.
+struct Fullest {
+  std::string_view block;  ///< layer | head | embedding | optimizer
+  std::string_view op;
+};
+
 /// What a measurement says depends on whom it asks: PyTorch's tensors (`allocated`), its caching allocator
 /// (`reserved`), or the device (`peak`, what nvidia-smi shows).
 struct MemoryUse {
-  Bytes parameters, gradients, optimizer, activations;
-  Bytes buffers;             ///< tensors of the software: gathered parameters, reduction buckets, exchanged activations
-  Bytes communicators;       ///< NCCL's, outside the allocator
-  Bytes context;             ///< CUDA context and loaded kernels
+  Bytes parameters, gradients, optimizer;
+  Bytes activations;    ///< at the fullest moment, with the gradients of activations
+  Bytes held;           ///< of these, what waits for its backward pass when most does
+  Bytes working;        ///< beside it while a pass runs backward
+  Bytes buffers;        ///< tensors of the software: gathered parameters, reduction buckets, exchanged activations
+  Bytes communicators;  ///< NCCL's, outside the allocator
+  Bytes context;        ///< CUDA context and loaded kernels
+  Fullest fullest;
   double fragmentation = 1;  ///< reserved / allocated, where there is room
   Bytes capacity;
 
@@ -42,14 +52,18 @@ struct StateBytes {
 };
 
 /// PyTorch FSDP: fp32 shards of parameters, which are the master copy, of gradients and of two moments (16 bytes).
-StateBytes fully_sharded_state_bytes(double shard_ranks);
+StateBytes fully_sharded_state_bytes(double shard_ranks, double moment = 4);
+
+/// Bytes of one of Adam's moments per parameter: the plan's type, else the framework's.
+double moment_bytes(const ParallelPlan& plan, const Framework& framework);
 
 /// Adam with mixed precision: 16-bit parameters and gradients, fp32 master copy and two moments (K = 12).
 /// fp32: parameters, gradients and two moments.
 /// @param gradient_bytes  held per parameter (see held_bytes()); below 4 the step makes an fp32 copy
 /// @param zero            0: everything on every rank; 1: the optimizer is sharded over `data_ranks`; 2: the gradients
 ///                        too; 3: the parameters too
-StateBytes adam_state_bytes(Precision precision, double gradient_bytes, int zero, double data_ranks);
+/// @param moment          bytes of each moment per parameter
+StateBytes adam_state_bytes(Precision precision, double gradient_bytes, int zero, double data_ranks, double moment = 4);
 
 /// @param chunks_in_flight     chunk activations that the schedule holds at the stage's peak
 /// @param boundary             activation tensor exchanged with neighbouring stages

@@ -112,13 +112,12 @@ void BlockBuilder::memory(OpList& ops, std::string_view name, Pass pass, double 
   push(ops, {.name = name, .pass = pass, .work = MemoryBound{Bytes(bytes), kernels}});
 }
 
-void BlockBuilder::blocking(OpList& ops, std::string_view name, Pass pass, CollectiveKind kind, double bytes,
-                            bool overlappable) {
+void BlockBuilder::blocking(OpList& ops, std::string_view name, Pass pass, CollectiveKind kind, double bytes) {
   if (s_.tensor == 1) return;
   const int producer = static_cast<int>(ops.size()) - 1;
   ops.push_back({.name = name,
                  .pass = pass,
-                 .work = Collective{kind, GroupKind::tensor, Bytes(bytes), overlappable ? s_.tp_exposed : 1.0},
+                 .work = Collective{kind, GroupKind::tensor, Bytes(bytes)},
                  .lane = Lane::comm,
                  .after = producer});
   await(static_cast<int>(ops.size()) - 1);
@@ -145,6 +144,11 @@ void BlockBuilder::quantise(OpList& ops, Pass pass, double tensor_elements, doub
 // --- forward ----------------------------------------------------------------------------------------------------
 
 namespace {
+
+/// Bytes of one rotation of queries and keys: read and write once, or as PyTorch's operators do it, x cos + turned(x) sin:
+/// half of x is negated (1) and joined with the other (2), two products (2 + 2) and their sum (3). The form with complex
+/// numbers moves as many: to fp32 (3), their product (4), and back (3).
+double rotary_bytes(const Framework& framework, double element) { return (*framework.fused_rotary ? 2 : 10) * element; }
 
 /// Queries, keys and values of latent attention are put together by a kernel each.
 double rotary_kernels(const RotaryOp& rotary, const Framework& framework) {
@@ -189,7 +193,7 @@ void BlockBuilder::forward(const LinearOp& linear, std::string_view name, Pass p
     products.push_back({.m = tokens, .n = n, .k = k, .precision = linear_precision(), .layout = Layout::tn});
   }
   if (gathers && !overlaps_products()) {
-    blocking(ops, "all_gather_input", pass, CollectiveKind::all_gather, e_ * whole * in, true);
+    blocking(ops, "all_gather_input", pass, CollectiveKind::all_gather, e_ * whole * in);
   }
   quantise(ops, pass, tokens * k, in * static_cast<double>(linear.out) / (column || row ? t_ : 1));
   if (gathers && overlaps_products()) return gathered_products(ops, name, pass, e_ * whole * in, products);
@@ -200,12 +204,13 @@ void BlockBuilder::forward(const LinearOp& linear, std::string_view name, Pass p
   if (row && linear.ends_region) {
     const auto kind = s_.sequence_parallel ? CollectiveKind::reduce_scatter : CollectiveKind::all_reduce;
     blocking(ops, s_.sequence_parallel ? "reduce_scatter_output" : "all_reduce_output", pass, kind,
-             e_ * whole * static_cast<double>(linear.out), true);
+             e_ * whole * static_cast<double>(linear.out));
   }
 }
 
 void BlockBuilder::forward(const RotaryOp& rotary, std::string_view name, Pass pass, OpList& ops) {
-  memory(ops, name, pass, 2 * e_ * T_ * static_cast<double>(rotary.width) / t_, rotary_kernels(rotary, framework_));
+  memory(ops, name, pass, rotary_bytes(framework_, e_) * T_ * static_cast<double>(rotary.width) / t_,
+         rotary_kernels(rotary, framework_));
 }
 
 void BlockBuilder::forward(const CoreAttentionOp& attention, std::string_view name, Pass pass, OpList& ops) {
@@ -258,7 +263,7 @@ void BlockBuilder::forward(const EmbeddingOp& embedding, std::string_view name, 
   if (embedding.vocab > 0) memory(ops, name, pass, (t_ > 1 ? 4 : 2) * e_ * T_ * h_, t_ > 1 ? 3 : 1);
   if (embedding.vocab > 0 && t_ > 1) {
     blocking(ops, s_.sequence_parallel ? "reduce_scatter_embedding" : "all_reduce_embedding", pass,
-             s_.sequence_parallel ? CollectiveKind::reduce_scatter : CollectiveKind::all_reduce, e_ * T_ * h_, false);
+             s_.sequence_parallel ? CollectiveKind::reduce_scatter : CollectiveKind::all_reduce, e_ * T_ * h_);
   }
   if (embedding.positions > 0) memory(ops, "position_embedding", pass, 3 * e_ * T_sp_ * h_);
   if (embedding.norm) memory(ops, "embedding_norm", pass, framework_.norm_forward_bytes * (e_ / 2) * T_sp_ * h_);
@@ -267,7 +272,7 @@ void BlockBuilder::forward(const EmbeddingOp& embedding, std::string_view name, 
 
 void BlockBuilder::forward(const LmHeadOp& head, std::string_view name, Pass pass, OpList& ops) {
   if (s_.sequence_parallel) {
-    blocking(ops, "all_gather_input", pass, CollectiveKind::all_gather, e_ * T_ * h_, false);
+    blocking(ops, "all_gather_input", pass, CollectiveKind::all_gather, e_ * T_ * h_);
   }
   kernel(ops, name, pass,
          Gemm{.m = T_,
@@ -287,7 +292,7 @@ void BlockBuilder::forward(const CrossEntropyOp& loss, std::string_view name, Pa
   const double logits = T_ * static_cast<double>(loss.vocab) / t_;
   memory(ops, name, pass, framework_.cross_entropy_bytes * cross_entropy_forward_share * logits, 6);
   for (int i = 0; i < 3; ++i) {  // max, predicted logit, sum of exponentials: one fp32 a token
-    blocking(ops, "all_reduce_loss", pass, CollectiveKind::all_reduce, 4 * T_, false);
+    blocking(ops, "all_reduce_loss", pass, CollectiveKind::all_reduce, 4 * T_);
   }
 }
 
@@ -322,7 +327,7 @@ void BlockBuilder::recompute_selected(OpList& ops) {
     const bool row = linear->split == TensorSplit::row;
     const double in = static_cast<double>(linear->in);
     if (column && linear->starts_region && s_.sequence_parallel) {
-      blocking(ops, "all_gather_input", Pass::recompute, CollectiveKind::all_gather, e_ * T_ * in, true);
+      blocking(ops, "all_gather_input", Pass::recompute, CollectiveKind::all_gather, e_ * T_ * in);
     }
     for (double n : local_outputs(*linear)) {
       if (++products % 2 != 0) continue;
@@ -409,7 +414,7 @@ void BlockBuilder::linear_backward(OpList& ops, std::string_view name, const Loc
     if (*framework_.overlap_tp_backward) {
       reduced = background(ops, reduction, Pass::backward_input, kind, e_ * tokens * in);
     } else {
-      blocking(ops, reduction, Pass::backward_input, kind, e_ * tokens * in, false);
+      blocking(ops, reduction, Pass::backward_input, kind, e_ * tokens * in);
     }
   }
 
@@ -439,14 +444,14 @@ void BlockBuilder::backward(const LinearOp& linear, std::string_view name, OpLis
     if (overlaps_products()) {
       local.gathers = gathered;
     } else {
-      blocking(ops, "all_gather_output_gradient", Pass::backward_input, CollectiveKind::all_gather, gathered, true);
+      blocking(ops, "all_gather_output_gradient", Pass::backward_input, CollectiveKind::all_gather, gathered);
     }
   }
   linear_backward(ops, name, local);
 }
 
 void BlockBuilder::backward(const RotaryOp& rotary, std::string_view name, OpList& ops) {
-  memory(ops, name, Pass::backward_input, 2 * e_ * T_ * static_cast<double>(rotary.width) / t_,
+  memory(ops, name, Pass::backward_input, rotary_bytes(framework_, e_) * T_ * static_cast<double>(rotary.width) / t_,
          rotary_kernels(rotary, framework_));
 }
 
@@ -501,8 +506,7 @@ void BlockBuilder::backward(const EmbeddingOp& embedding, std::string_view name,
   if (embedding.positions > 0) memory(ops, "position_embedding", Pass::backward_weight, 2 * e_ * T_sp_ * h_);
   if (embedding.vocab == 0) return;
   if (s_.sequence_parallel) {
-    blocking(ops, "all_gather_embedding_gradient", Pass::backward_input, CollectiveKind::all_gather, e_ * T_ * h_,
-             false);
+    blocking(ops, "all_gather_embedding_gradient", Pass::backward_input, CollectiveKind::all_gather, e_ * T_ * h_);
   }
   // Scatter-add of T rows into a dense gradient that is first cleared, then added to the accumulated one:
   // clear 2 + read 2 + read and write the fp32 sum 8 bytes a weight (Megatron-LM distributed_data_parallel.py).

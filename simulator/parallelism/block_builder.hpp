@@ -119,6 +119,18 @@ class BlockBuilder {
   void scattered_products(OpList& ops, std::string_view name, Pass pass, double bytes,
                           const std::vector<Gemm>& products);
 
+
+  // Memory, in bytes.
+  struct HeldByOp {
+    double all = 0;      ///< for its backward pass
+    double stays = 0;    ///< of these, from the forward pass on
+    bool again = false;  ///< the rest is computed again, together with its neighbours'
+  };
+  struct Held {
+    std::vector<HeldByOp> ops;
+    double rest = 0;  ///< of no operator in particular
+  };
+  Held held_by_ops() const;
   void account_memory(LocalBlock& local) const;
   Kept kept_by(std::size_t index, SavedBytes& saved) const;
 
@@ -127,7 +139,7 @@ class BlockBuilder {
   void kernel(OpList& ops, std::string_view name, Pass pass, GroupedGemm gemm);
   void memory(OpList& ops, std::string_view name, Pass pass, double bytes, double kernels = 1);
   /// A collective of the tensor group that the next kernel waits for.
-  void blocking(OpList& ops, std::string_view name, Pass pass, CollectiveKind kind, double bytes, bool overlappable);
+  void blocking(OpList& ops, std::string_view name, Pass pass, CollectiveKind kind, double bytes);
   /// A collective that runs beside the following kernels; the one that needs it says so with `await`.
   int background(OpList& ops, std::string_view name, Pass pass, CollectiveKind kind, double bytes,
                  GroupKind group = GroupKind::tensor);

@@ -1,6 +1,7 @@
 /// Bytes of one block on one rank: what it keeps between its passes, and its parameters.
 
 #include <algorithm>
+#include <optional>
 
 #include "simulator/parallelism/block_builder.hpp"
 #include "simulator/parallelism/recompute.hpp"
@@ -23,7 +24,12 @@ struct SavedBytes {
 
   /// Transformer Engine keeps the inputs of its fp8 linears quantised, 1 byte (transformer_engine/pytorch/module).
   bool quantised() const { return s.precision == Precision::fp8 && *s.framework->fp8_saves_inputs; }
-  Kept operator()(const NormOp& norm) const { return {e * norm_elements(norm, h, s)}; }
+  /// Its input; eager RMSNorm a wide copy of it and the result before scaling.
+  Kept operator()(const NormOp& norm) const {
+    const double copies = norm.kind == NormKind::rmsnorm ? *s.framework->norm_saved_bytes / 2 : 1;
+    const double input = e * norm_elements(norm, h, s);
+    return {input, input * (copies - 1)};
+  }
   Kept operator()(const LinearOp& linear) const {
     const double input = quantised() ? 1 : e;
     const double in = static_cast<double>(linear.in);
@@ -61,7 +67,10 @@ struct SavedBytes {
     const bool gated = activation.kind == Activation::swiglu || activation.kind == Activation::geglu;
     const bool routed = activation.routing.experts > 0;
     const double rows = routed ? expert_rows(s, activation.routing) / s.expert.tensor : T / t;
-    return {(gated ? 2 : 1) * e * rows * static_cast<double>(activation.width)};
+    const double bytes = rows * static_cast<double>(activation.width);
+    const bool narrow = gated && s.precision == Precision::fp8 && *s.framework->fp8_saves_gates;
+    // A gate of its own is a tensor of its own, which its product with the other half keeps.
+    return {(gated ? 2 : 1) * (narrow ? 1 : e) * bytes, gated && !*s.framework->fused_bias_activation ? e * bytes : 0};
   }
   // The norm's output, which shared experts multiply too; logits and scores in fp32, the choice and the map of rows.
   Kept operator()(const RouterOp& router) const {
@@ -101,15 +110,8 @@ struct LocalParameters {
   double operator()(const AdapterOp& adapter) {
     const double in = static_cast<double>(adapter.in), rank = static_cast<double>(adapter.rank);
     double sum = 0;
-    for (std::int64_t width : adapter.outs) {
-      const double out = static_cast<double>(width);
-      switch (adapter.split) {
-        case TensorSplit::column:
-        case TensorSplit::row: sum += rank * (in + out) / t; break;
-        case TensorSplit::whole: sum += whole(rank * (in + out)); break;
-      }
-    }
-    return sum;
+    for (std::int64_t width : adapter.outs) sum += rank * (in + static_cast<double>(width));
+    return adapter.split == TensorSplit::whole ? whole(sum) : sum / t;
   }
   double operator()(const ConvolutionOp& convolution) {
     return static_cast<double>(convolution.width * (convolution.taps + 1)) / t;
@@ -149,6 +151,120 @@ struct LocalParameters {
   double operator()(const CombineOp&) { return 0; }
 };
 
+/// Gradients alive while one operator runs backward, in bytes.
+struct Gradients {
+  double output = 0;  ///< of what it wrote: comes in
+  double input = 0;   ///< of what it read: goes out
+  double beside = 0;  ///< of its weight before that is added to the sum; gathered copies; work space
+
+  double total() const { return output + input + beside; }
+};
+
+/// Shapes as in SavedBytes; sequence parallelism gathers what a region multiplies (Korthikanti et al. 2022, 4.2.2).
+struct GradientBytes {
+  double h, e, T, T_sp, t;
+  const Sharding& s;
+  bool frozen = false;  ///< the operator has no weight gradients
+
+  bool accumulates_apart() const {
+    return !frozen && !*s.framework->gradient_accumulation_fusion && (s.microbatches > 1 || s.gradient > e);
+  }
+  Gradients operator()(const NormOp& norm) const {
+    const double bytes = e * norm_elements(norm, h, s);
+    return {bytes, bytes};
+  }
+  Gradients operator()(const AdapterOp& adapter) const {
+    const double rows = adapter.split == TensorSplit::whole ? T_sp : T;
+    double out = 0;
+    for (std::int64_t width : adapter.outs) out += static_cast<double>(width);
+    return {e * rows * out / t,
+            e * rows * static_cast<double>(adapter.in) / (adapter.split == TensorSplit::row ? t : 1)};
+  }
+  Gradients operator()(const ConvolutionOp& convolution) const {
+    const double bytes = e * T * static_cast<double>(convolution.width) / t;
+    return {bytes, bytes, bytes};  // its output, computed again
+  }
+  /// Of a chunk's states, as they were and their gradient, in fp32 (ssd_combined.py).
+  Gradients operator()(const StateSpaceOp& scan) const {
+    const StateSpace& ssm = scan.shape;
+    const double inner = static_cast<double>(ssm.inner()), chunk = static_cast<double>(ssm.chunk);
+    const double states = ssm.selective() ? 0 : 2 * 4 * inner * static_cast<double>(ssm.state) / chunk;
+    return {e * T * inner / t, e * T * static_cast<double>(ssm.convolved()) / t, T * states / t};
+  }
+  Gradients operator()(const LinearOp& linear) const {
+    const double in = static_cast<double>(linear.in), out = static_cast<double>(linear.out);
+    const double inside = rows_inside(linear.rows, s), stored = rows_stored(linear.rows, s);
+    const double weight = accumulates_apart() ? e * in * out / (linear.split == TensorSplit::whole ? 1 : t) : 0;
+    const double gathered = s.sequence_parallel && linear.starts_region && !frozen ? e * inside * in : 0;
+    if (linear.split == TensorSplit::column) return {e * inside * out / t, e * inside * in, weight + gathered};
+    if (linear.split == TensorSplit::row) return {e * inside * out, e * inside * in / t, weight};
+    return {e * stored * out, e * stored * in, weight};
+  }
+  Gradients operator()(const RotaryOp& rotary) const {
+    const double bytes = e * T * static_cast<double>(rotary.width) / t;
+    return {bytes, bytes};
+  }
+  Gradients operator()(const CoreAttentionOp& attention) const {
+    const double output = e * T * attention.output_width() / t;
+    const double keys = attention.crosses ? s.encoded_tokens() : T;
+    const double inputs = e * (T * attention.query_width() + keys * attention.key_value_width()) / t;
+    // Fused: dQ is summed in fp32 (Dao-AILab/flash-attention flash_api.cpp, dq_accum). Unfused: dP and dS.
+    const double beside =
+        s.flash_attention ? 4 * T * attention.query_width() / t : 2 * e * score_elements(attention, s);
+    return {output, inputs, beside};
+  }
+  Gradients operator()(const ActivationOp& activation) const {
+    const bool gated = activation.kind == Activation::swiglu || activation.kind == Activation::geglu;
+    const bool routed = activation.routing.experts > 0;
+    const double rows = routed ? expert_rows(s, activation.routing) / s.expert.tensor : T / t;
+    const double bytes = e * rows * static_cast<double>(activation.width);
+    return {bytes, gated && *s.framework->activation_gradient_in_place ? 0 : (gated ? 2 : 1) * bytes};
+  }
+  Gradients operator()(const RouterOp& router) const {
+    return {0, e * T_sp * h, 8 * T_sp * static_cast<double>(router.routing.experts)};
+  }
+  Gradients operator()(const DispatchOp& dispatch) const {
+    return {e * expert_rows(s, dispatch.routing) * h, e * T_sp * h, sent(dispatch.routing)};
+  }
+  Gradients operator()(const ExpertLinearOp& linear) const {
+    const double rows = expert_rows(s, linear.routing), split = s.expert.tensor;
+    const double in = static_cast<double>(linear.in), out = static_cast<double>(linear.out);
+    const double weight = accumulates_apart() ? e * local_experts(s, linear.routing) * in * out / split : 0;
+    if (linear.split == TensorSplit::row) return {e * rows * out, e * rows * in / split, weight};
+    return {e * rows * out / split, e * rows * in, weight};
+  }
+  Gradients operator()(const CombineOp& combine) const {
+    return {e * T_sp * h, e * expert_rows(s, combine.routing) * h, sent(combine.routing)};
+  }
+  Gradients operator()(const ResidualOp&) const { return {e * T_sp * h, e * T_sp * h}; }
+  Gradients operator()(const EmbeddingOp& embedding) const {  // a dense gradient of the table, then added to the sum
+    const bool apart = !frozen && (s.microbatches > 1 || s.gradient > e);
+    return {e * T_sp * h, 0, (s.sequence_parallel ? e * T * h : 0) + (apart ? e * table(embedding.vocab) : 0)};
+  }
+  Gradients operator()(const LmHeadOp& head) const {  // that of the logits is among the bytes of the loss
+    const bool apart = !frozen && (s.microbatches > 1 || s.gradient > e);
+    return {0, e * T * h, (s.sequence_parallel ? e * T * h : 0) + (apart ? e * table(head.vocab) : 0)};
+  }
+  Gradients operator()(const CrossEntropyOp&) const { return {}; }
+
+ private:
+  double table(std::int64_t vocab) const { return static_cast<double>(vocab) * h / t; }
+  /// Rows in the order of their ranks, beside those in the order of their experts.
+  double sent(const Routing& routing) const { return s.expert.parallel > 1 ? e * expert_rows(s, routing) * h : 0; }
+};
+
+/// Rows and columns of an operator's weight on one rank, where Transformer Engine multiplies it.
+std::optional<std::pair<double, double>> weight_of(const ModelOp& op, const Sharding& s) {
+  const auto local = [](const auto& linear, double split) {
+    const bool row = linear.split == TensorSplit::row, whole = linear.split == TensorSplit::whole;
+    return std::pair(static_cast<double>(linear.out) / (row || whole ? 1 : split),
+                     static_cast<double>(linear.in) / (row ? split : 1));
+  };
+  if (const auto* linear = std::get_if<LinearOp>(&op.what)) return local(*linear, s.tensor);
+  if (const auto* linear = std::get_if<ExpertLinearOp>(&op.what)) return local(*linear, s.expert.tensor);
+  return std::nullopt;
+}
+
 }  // namespace
 
 /// Of an operator in its place. A linear whose weights are frozen has no use for its input; a fused attention before it
@@ -160,70 +276,102 @@ Kept BlockBuilder::kept_by(std::size_t index, SavedBytes& saved) const {
                          std::holds_alternative<LmHeadOp>(op.what);
   const bool after_attention = index > 0 && std::holds_alternative<CoreAttentionOp>(block_.ops[index - 1].what);
   if (op.frozen && is_linear && !(after_attention && s_.flash_attention)) return {};
-  return std::visit(saved, op.what);
+  Kept kept = std::visit(saved, op.what);
+  // What the weight of an eager norm multiplies is for the gradient of that weight.
+  if (op.frozen && std::holds_alternative<NormOp>(op.what)) kept.rest = std::max(0.0, kept.rest - kept.input);
+  return kept;
+}
+
+/// What each operator of the block keeps from its forward pass, and what of that is dropped until its backward pass.
+BlockBuilder::Held BlockBuilder::held_by_ops() const {
+  SavedBytes saved{h_, e_, T_, T_sp_, t_, s_};
+  Held held;
+  const Recompute policy = recomputed_ ? s_.recompute : Recompute::none;
+  const unsigned discarding = policy == Recompute::modules ? output_discarding(s_.recompute_modules) : 0;
+  for (std::size_t i = 0; i < block_.ops.size(); ++i) {
+    saved.scores = 0;
+    const Kept kept = kept_by(i, saved);
+    double stays = kept.total();
+    bool again = false;  // runs again together with its neighbours
+    switch (policy) {
+      case Recompute::none: break;
+      case Recompute::selective:
+        again = saved.scores > 0;
+        stays -= saved.scores;
+        break;
+      case Recompute::modules: {
+        // A part that is computed again keeps its input alone; one that discards its output spares what follows it the
+        // input too.
+        again = runs_again(i);
+        const bool within = i > 0 && again && runs_again(i - 1);
+        const bool discarded = i > 0 && (block_.ops[i - 1].modules & discarding) != 0;
+        stays = (within || discarded ? 0 : kept.input) + (again ? 0 : kept.rest);
+        break;
+      }
+      case Recompute::full:
+      case Recompute::selective_op: again = true, stays = 0; break;
+    }
+    held.ops.push_back({kept.total(), stays, again});
+  }
+  if (first_with_backward() == block_.ops.size()) return held;  // it keeps nothing
+  if (policy == Recompute::full) held.rest = e_ * T_sp_ * h_;   // the block's input
+  if (policy == Recompute::selective_op) {
+    // The block's input, the attention's output, and every other linear's.
+    held.rest = e_ * T_sp_ * h_;
+    int products = 0;
+    for (const ModelOp& op : block_.ops) {
+      if (const auto* linear = std::get_if<LinearOp>(&op.what)) {
+        for (double n : local_outputs(*linear)) {
+          if (++products % 2 != 0) held.rest += e_ * (linear->split == TensorSplit::column ? T_ : T_sp_) * n;
+        }
+      } else if (const auto* attention = std::get_if<CoreAttentionOp>(&op.what)) {
+        held.rest += (e_ * attention->output_width() + 4 * static_cast<double>(attention->heads)) * T_ / t_;
+      }
+    }
+  }
+  return held;
 }
 
 void BlockBuilder::account_memory(LocalBlock& local) const {
-  SavedBytes saved{h_, e_, T_, T_sp_, t_, s_};
-  LocalParameters held{h_, t_ / s_.grid_depth, s_.expert};
-  double bytes = 0;
-  for (std::size_t i = 0; i < block_.ops.size(); ++i) {
-    const ModelOp& op = block_.ops[i];
-    bytes += kept_by(i, saved).total();
-    held.replicated = held.of_experts = 0;
-    const double count = std::visit(held, op.what);
+  LocalParameters held_parameters{h_, t_ / s_.grid_depth, s_.expert};
+  for (const ModelOp& op : block_.ops) {
+    held_parameters.replicated = held_parameters.of_experts = 0;
+    const double count = std::visit(held_parameters, op.what);
     local.parameters += count;
-    local.expert_parameters += held.of_experts;
+    local.expert_parameters += held_parameters.of_experts;
     if (op.frozen) continue;
-    local.replicated_parameters += held.replicated;
-    local.trained += {count - held.of_experts, held.of_experts};
+    local.replicated_parameters += held_parameters.replicated;
+    local.trained += {count - held_parameters.of_experts, held_parameters.of_experts};
+    const auto weight = weight_of(op, s_);
+    if (weight && std::find(local.weights.begin(), local.weights.end(), *weight) == local.weights.end()) {
+      local.weights.push_back(*weight);
+    }
   }
   if (first_with_backward() == block_.ops.size()) return;  // it keeps nothing
-  switch (recomputed_ ? s_.recompute : Recompute::none) {
-    case Recompute::none: local.saved = Bytes(bytes); break;
-    case Recompute::selective:
-      local.saved = Bytes(bytes - saved.scores);
-      local.working = Bytes(saved.scores);
-      break;
-    case Recompute::selective_op: {
-      // The block's input, the attention's inputs and output, and every other linear's output.
-      double kept = e_ * T_sp_ * h_;
-      int products = 0;
-      for (const ModelOp& op : block_.ops) {
-        if (const auto* linear = std::get_if<LinearOp>(&op.what)) {
-          for (double n : local_outputs(*linear)) {
-            if (++products % 2 != 0) kept += e_ * (linear->split == TensorSplit::column ? T_ : T_sp_) * n;
-          }
-        } else if (const auto* attention = std::get_if<CoreAttentionOp>(&op.what)) {
-          kept += (e_ * attention->output_width() + 4 * static_cast<double>(attention->heads)) * T_ / t_;
-        }
-      }
-      local.saved = Bytes(kept);
-      local.working = Bytes(std::max(0.0, bytes - kept));
-      break;
+
+  const Held held = held_by_ops();
+  double saved = held.rest;
+  for (const HeldByOp& op : held.ops) saved += op.stays;
+  local.saved = Bytes(saved);
+
+  // Backward: what an operator kept goes when it is done; what runs again is there again, all of its stretch at once.
+  GradientBytes gradients{h_, e_, T_, T_sp_, t_, s_};
+  const bool residual = std::any_of(block_.ops.begin(), block_.ops.end(),
+                                    [](const ModelOp& op) { return std::holds_alternative<ResidualOp>(op.what); });
+  const double passed_by = residual ? e_ * T_sp_ * h_ : 0;  // the gradient of the other branch
+  double alive = saved;
+  for (std::size_t i = block_.ops.size(); i-- > first_with_backward();) {
+    const HeldByOp& op = held.ops[i];
+    gradients.frozen = block_.ops[i].frozen;
+    if (op.again && (i + 1 == held.ops.size() || !held.ops[i + 1].again)) {
+      double dropped = 0;
+      for (std::size_t j = i + 1; j-- > 0 && held.ops[j].again;) dropped += held.ops[j].all - held.ops[j].stays;
+      // Outputs that torchtitan's policy keeps are among the inputs that operators keep.
+      alive += s_.recompute == Recompute::selective_op ? std::max(0.0, dropped - held.rest) : dropped;
     }
-    case Recompute::modules: {
-      // A part that is computed again keeps its input alone; one that discards its output spares what follows it the
-      // input too. What a part drops is there again while it runs backward.
-      const unsigned discarding = output_discarding(s_.recompute_modules);
-      double kept = 0, dropped = 0, largest = 0;
-      for (std::size_t i = 0; i < block_.ops.size(); ++i) {
-        const Kept op = kept_by(i, saved);
-        const bool within = i > 0 && runs_again(i) && runs_again(i - 1);
-        const bool discarded = i > 0 && (block_.ops[i - 1].modules & discarding) != 0;
-        const double keeps = (within || discarded ? 0 : op.input) + (runs_again(i) ? 0 : op.rest);
-        dropped = op.total() > keeps ? dropped + op.total() - keeps : 0;
-        largest = std::max(largest, dropped);
-        kept += keeps;
-      }
-      local.saved = Bytes(kept);
-      local.working = Bytes(largest);
-      break;
-    }
-    case Recompute::full:
-      local.saved = Bytes(e_ * T_sp_ * h_);  // the block's input
-      local.working = Bytes(bytes);
-      break;
+    const double now = alive + passed_by + std::visit(gradients, block_.ops[i].what).total() - saved;
+    if (now > local.working.si()) local.working = Bytes(now), local.fullest_op = block_.ops[i].name;
+    alive -= op.again ? op.all : op.stays;
   }
 }
 

@@ -36,6 +36,8 @@ struct Framework {
   Sourced<bool> fused_bias_dropout_add;  ///< bias + dropout + residual in one kernel
   Sourced<double> norm_forward_bytes;    ///< bytes moved per element of the hidden state, one normalisation
   Sourced<double> norm_backward_bytes;
+  Sourced<double> norm_saved_bytes;            ///< bytes per element that an RMSNorm keeps for its backward pass
+  Sourced<bool> activation_gradient_in_place;  ///< the gradient of a gated activation overwrites its input
   Sourced<bool> fused_rotary;                  ///< one kernel
   Sourced<bool> separate_qkv;                  ///< three GEMMs for query, key, value
   Sourced<bool> separate_gate;                 ///< two GEMMs for the gate and up projections
@@ -85,6 +87,7 @@ struct Framework {
   // Recompute and padding.
   Sourced<bool> recompute_stops_early;    ///< non-reentrant checkpoint: the block's last GEMM is not run again
   Sourced<bool> fp8_saves_inputs;         ///< the inputs of fp8 linears are kept in fp8 (1 byte), not as they came
+  Sourced<bool> fp8_saves_gates;          ///< so is the input of a gated activation, whose output is computed again
   Sourced<int> vocab_multiple;            ///< vocabulary padded to this multiple ...
   Sourced<bool> vocab_multiple_times_tp;  ///< ... times tensor_parallel
 
@@ -95,10 +98,17 @@ struct Framework {
   Sourced<double> gradient_clear_bytes;  ///< bytes written per parameter to clear the gradients
   Sourced<double> gradient_scale_bytes;  ///< bytes moved per parameter to scale gradients before the reduction
   Sourced<double> cpu_adam_fraction;     ///< of the host's memory bandwidth, reached by its Adam on the CPU
+  Sourced<double> moment_bytes;          ///< of each of Adam's two moments, when the plan does not say
   Sourced<bool> sharded_master;          ///< fully sharded parameters are fp32 and the master copy (PyTorch FSDP)
   Sourced<Bytes> reduce_buffer;          ///< flat copies of gradients on their way into the reduction
+  Sourced<double> overlapped_buffers;    ///< so many of them with overlap_grad_reduce
+  Sourced<double> live_parameters;       ///< ZeRO-3: parameters gathered at once, module by module; 0: block by block
+  Sourced<bool> dummy_weight_gradients;  ///< a tensor like the weight stands for each gradient that a GEMM accumulated
+  Sourced<bool> keeps_stage_outputs;     ///< what a pipeline stage sent stays until its backward pass
   Sourced<Bytes> communicator_memory;    ///< buffers of one NCCL communicator
+  Sourced<Bytes> kernel_memory;          ///< code loaded beyond the GPU's context
   Sourced<double> fragmentation;         ///< reserved / allocated
+  Sourced<std::string> memory_log;       ///< what its own log calls memory: allocated | reserved | device
 };
 
 }  // namespace stepcast

@@ -27,6 +27,8 @@ struct Node {
   LinkTier intra;
   Sourced<BytesPerSecond> pcie_bandwidth;         ///< host to device, one direction, per GPU
   Sourced<BytesPerSecond> host_memory_bandwidth;  ///< of the server's processors together, data sheet
+  Sourced<BytesPerSecond> nvme_read_bandwidth;    ///< of the server's local drives together
+  Sourced<BytesPerSecond> nvme_write_bandwidth;
 };
 
 }  // namespace stepcast

@@ -79,6 +79,39 @@ Json disturbances_tree(const Report& report) {
   return tree;
 }
 
+Json anchor_tree(const Anchor& anchor) {
+  Json tree{{"constants", Json::array()}, {"runs", Json::array()}};
+  for (const Anchor::Constant& c : anchor.constants) {
+    tree["constants"].push_back(
+        {{"name", c.name}, {"multiplier", c.multiplier}, {"least", c.low}, {"most", c.high}, {"informed", c.informed}});
+  }
+  for (const Anchor::Run& r : anchor.runs) {
+    tree["runs"].push_back(
+        {{"name", r.name}, {"measured_s", r.measured.si()}, {"before_s", r.before.si()}, {"after_s", r.after.si()}});
+  }
+  return tree;
+}
+
+Json advice_tree(const Advice& advice) {
+  return {{"change", advice.change},          {"setting", advice.setting}, {"saved_bytes", advice.saved.si()},
+          {"peak_bytes", advice.memory.si()}, {"fits", advice.fits},       {"step_time_s", advice.step_time.si()},
+          {"step_time_cost", advice.cost}};
+}
+
+Json memory_timeline_tree(const MemoryTimeline& memory) {
+  Json tree{{"rank", memory.rank},
+            {"stage", memory.stage},
+            {"most_bytes", memory.most.si()},
+            {"most_at_s", memory.fullest.si()},
+            {"pass", or_null(memory.pass)},
+            {"microbatch", memory.microbatch},
+            {"block", memory.block},
+            {"operator", memory.op},
+            {"samples", Json::array()}};
+  for (const auto& [time, bytes] : memory.samples) tree["samples"].push_back({time.si(), bytes.si()});
+  return tree;
+}
+
 Json steps_tree(const Report::Steps& steps) {
   return {{"count", steps.count},           {"fastest_s", steps.fastest.si()}, {"mean_s", steps.mean.si()},
           {"p50_s", steps.p50.si()},        {"p95_s", steps.p95.si()},         {"p99_s", steps.p99.si()},
@@ -146,6 +179,10 @@ nlohmann::ordered_json json_tree(const Report& report, const ReportStyle& style)
   for (const StageReport& stage : report.per_stage) tree["per_stage"].push_back(stage_tree(stage, timed));
   if (report.undisturbed) tree["disturbances"] = disturbances_tree(report);
   if (report.steps) tree["steps"] = steps_tree(*report.steps);
+  for (const MemoryTimeline& memory : report.memory_over_time) {
+    tree["memory_over_time"].push_back(memory_timeline_tree(memory));
+  }
+  for (const Advice& advice : report.advice) tree["advice"].push_back(advice_tree(advice));
   if (style.explain && !report.critical_path.empty()) {
     tree["critical_path"] = Json::array();
     for (const Report::PathPart& part : report.critical_path) {
@@ -156,6 +193,7 @@ nlohmann::ordered_json json_tree(const Report& report, const ReportStyle& style)
                                        {"time_s", part.time.si()}});
     }
   }
+  if (report.anchor) tree["anchor"] = anchor_tree(*report.anchor);
   if (report.reference) tree["published"] = published_tree(*report.reference, report.error_percent());
   if (style.explain) {
     tree["operators"] = Json::array();

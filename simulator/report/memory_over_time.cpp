@@ -13,7 +13,7 @@ enum class Change { none, take, give };
 struct Stretch {
   Change change = Change::none;
   std::int32_t label = 0, microbatch = 0;
-  SimTime end;
+  SimTime start, end;
 };
 
 Change change_of(std::string_view label, bool two_parts) {
@@ -35,7 +35,7 @@ std::map<std::int32_t, std::vector<Stretch>> passes_of(const Timeline& timeline)
     if (change == Change::none) continue;
     std::vector<Stretch>& own = passes[span->rank];
     if (own.empty() || own.back().label != span->label || own.back().microbatch != span->microbatch) {
-      own.push_back({change, span->label, span->microbatch, {}});
+      own.push_back({change, span->label, span->microbatch, span->start, {}});
     }
     own.back().end = span->end;
   }
@@ -57,14 +57,47 @@ std::vector<MemoryOverTime> memory_over_time(const Timeline& timeline, const std
     if (!balanced(passes)) continue;
     const auto stage = static_cast<std::size_t>(timeline.stage_of_rank[static_cast<std::size_t>(rank)]);
     const MemoryUse& use = memory[stage];
-    const Bytes per_pass = use.activations / static_cast<double>(chunks_in_flight[stage]);
-    MemoryOverTime own{rank, {{SimTime{}, use.allocated() - use.activations}}};
+    const Bytes per_pass = use.held / static_cast<double>(chunks_in_flight[stage]);
+    const Bytes base = use.allocated() - use.activations, working = use.working;
+    MemoryOverTime own;
+    own.rank = rank;
+    const auto sample = [&](SimTime time, Bytes bytes, const Stretch* pass) {
+      own.samples.emplace_back(time, bytes);
+      if (bytes <= own.most * (1 + 1e-9)) return;  // equal but for rounding
+      own.most = bytes;
+      own.fullest = time;
+      own.label = pass != nullptr ? pass->label : -1;
+      own.microbatch = pass != nullptr ? pass->microbatch : -1;
+    };
+    sample(SimTime{}, base, nullptr);
     std::int64_t held = 0;
     for (const Stretch& pass : passes) {
-      held += pass.change == Change::take ? 1 : -1;
-      own.samples.emplace_back(pass.end, use.allocated() - use.activations + per_pass * static_cast<double>(held));
+      const bool backward = pass.change == Change::give;
+      if (backward) sample(pass.start, base + per_pass * static_cast<double>(held) + working, &pass);
+      held += backward ? -1 : 1;
+      sample(pass.end, base + per_pass * static_cast<double>(held), &pass);
     }
+    if (use.fullest.block == "optimizer") sample(passes.back().end, use.allocated(), nullptr);
+    sample(timeline.step, base, nullptr);
     result.push_back(std::move(own));
+  }
+  return result;
+}
+
+std::vector<MemoryTimeline> summarize_memory(const Timeline& timeline, const std::vector<MemoryUse>& memory) {
+  std::vector<MemoryTimeline> result;
+  for (const MemoryOverTime& own : timeline.memory) {
+    MemoryTimeline& row = result.emplace_back();
+    row.rank = own.rank;
+    row.stage = timeline.stage_of_rank[static_cast<std::size_t>(own.rank)];
+    for (const auto& [time, bytes] : own.samples) row.samples.emplace_back(time.seconds(), bytes);
+    row.fullest = own.fullest.seconds();
+    row.most = own.most;
+    if (own.label >= 0) row.pass = timeline.labels[static_cast<std::size_t>(own.label)];
+    row.microbatch = own.microbatch;
+    const Fullest& fullest = memory[static_cast<std::size_t>(row.stage)].fullest;
+    row.block = fullest.block;
+    row.op = fullest.op;
   }
   return result;
 }

@@ -6,6 +6,7 @@
 
 #include "simulator/execution/timeline.hpp"
 #include "simulator/memory/memory_use.hpp"
+#include "simulator/report/report.hpp"
 
 namespace stepcast {
 
@@ -17,5 +18,8 @@ namespace stepcast {
 /// @param chunks_in_flight per stage, at its peak
 std::vector<MemoryOverTime> memory_over_time(const Timeline& timeline, const std::vector<MemoryUse>& memory,
                                              const std::vector<std::int64_t>& chunks_in_flight);
+
+/// The same for a report: with the pass, block and operator of each rank's fullest moment.
+std::vector<MemoryTimeline> summarize_memory(const Timeline& timeline, const std::vector<MemoryUse>& memory);
 
 }  // namespace stepcast

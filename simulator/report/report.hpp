@@ -70,6 +70,45 @@ struct Roofs {
   double ridge() const { return matrix.empty() || hbm.si() == 0 ? 0 : matrix.front().peak.si() / hbm.si(); }
 };
 
+/// What measured runs of the user's own changed.
+struct Anchor {
+  struct Constant {
+    std::string name;       ///< "sustained clock of h100-80gb-sxm in bf16"
+    double multiplier = 1;  ///< of the profile's value
+    double low = 1, high = 1;
+    bool informed = false;  ///< whether the runs say anything about it
+  };
+  struct Run {
+    std::string name;
+    Seconds measured, before, after;  ///< step times: predicted before and after
+  };
+  std::vector<Constant> constants;
+  std::vector<Run> runs;
+};
+
+/// One change of the plan that saves memory, predicted.
+struct Advice {
+  std::string change;   ///< "recompute every layer"
+  std::string setting;  ///< "plan.recompute full"
+  Bytes memory;         ///< of the fullest stage, as the device shows it
+  Bytes saved;          ///< of tensors and what lies outside the allocator
+  bool fits = false;
+  Seconds step_time;
+  double cost = 0;  ///< of the step time, a share; negative: faster
+};
+
+/// What one rank holds over a step.
+struct MemoryTimeline {
+  std::int64_t rank = 0;
+  int stage = 0;
+  std::vector<std::pair<Seconds, Bytes>> samples;  ///< tensors, from each time on
+  Seconds fullest;                                 ///< when it holds most for the first time
+  Bytes most;
+  std::string pass;              ///< that runs then: "backward"
+  std::int32_t microbatch = -1;  ///< of that pass; -1: none
+  std::string block, op;         ///< that run then: layer, head, embedding; "linear_fc1"
+};
+
 struct Report {
   std::string scenario;
   std::string id;
@@ -99,6 +138,8 @@ struct Report {
   std::map<std::string, double> leans_on;  ///< how the busiest stage's kernel times were obtained: shares of their sum
   std::vector<std::string> assumed;
   std::vector<std::string> defaults_taken;
+  std::vector<Advice> advice;                    ///< when asked for, or when the plan needs too much memory
+  std::vector<MemoryTimeline> memory_over_time;  ///< when a timeline was asked for
 
   /// Many simulated steps; step_time is their median.
   struct Steps {
@@ -143,6 +184,7 @@ struct Report {
   std::int64_t gpus = 0;
   std::int64_t gpus_per_node = 1;
   std::int64_t tokens_per_step = 0;
+  std::optional<Anchor> anchor;
   std::optional<Reference> reference;  ///< the published figures beside the prediction
 
   /// Whether a step was timed: a plan that does not divide has no time, one that does not fit may have one.

@@ -79,6 +79,16 @@ double executed_flops(const SummaryInput& in) {
   return sum * microbatches / static_cast<double>(in.model.stages.size());
 }
 
+std::pair<std::string_view, Bytes> largest_part(const MemoryUse& m) {
+  const std::initializer_list<std::pair<std::string_view, Bytes>> parts{{"parameters", m.parameters},
+                                                                        {"gradients", m.gradients},
+                                                                        {"optimizer states", m.optimizer},
+                                                                        {"activations", m.activations},
+                                                                        {"buffers", m.buffers}};
+  return *std::max_element(parts.begin(), parts.end(),
+                           [](const auto& one, const auto& other) { return one.second < other.second; });
+}
+
 }  // namespace
 
 Report describe(const Job& job) {
@@ -122,8 +132,10 @@ void summarize_model(const SummaryInput& in, Report& report) {
   }
   report.feasible = report.memory.fits();
   if (!report.feasible) {
-    report.infeasible_reason = fmt::format("stage {} needs {} of {}", report.memory_stage,
-                                           to_text(report.memory.peak()), to_text(report.memory.capacity));
+    const auto [part, size] = largest_part(report.memory);
+    report.infeasible_reason =
+        fmt::format("stage {} needs {} of {}, {} of it {}", report.memory_stage, to_text(report.memory.peak()),
+                    to_text(report.memory.capacity), to_text(size), part);
   }
 }
 

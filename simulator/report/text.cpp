@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <map>
 
 #include <fmt/format.h>
@@ -151,6 +152,26 @@ std::string answers(const Report& r, const Paint& paint) {
   return page;
 }
 
+/// What the user's own runs moved, and how well they are met.
+std::string anchor_text(const Anchor& anchor, const Paint& paint) {
+  TextTable constants({{"constant"}, {"moved", Align::right}, {"could be", Align::right}});
+  for (const Anchor::Constant& c : anchor.constants)
+    constants.add_row({c.name, c.informed ? fmt::format("x {:.3f}", c.multiplier) : "unseen by these runs",
+                       fmt::format("{:.2f} to {:.2f}", c.low, c.high)});
+  TextTable runs({{"run"},
+                  {"measured", Align::right},
+                  {"before", Align::right},
+                  {"error", Align::right},
+                  {"anchored", Align::right},
+                  {"error", Align::right}});
+  for (const Anchor::Run& r : anchor.runs)
+    runs.add_row({shortened(r.name, 44), to_text(r.measured), to_text(r.before),
+                  fmt::format("{:+.1f}%", 100 * (r.before / r.measured - 1)), to_text(r.after),
+                  fmt::format("{:+.1f}%", 100 * (r.after / r.measured - 1))});
+  return title(paint, "Anchored on measured runs") + indented(constants.to_string()) + "\n" +
+         indented(runs.to_string());
+}
+
 std::string bar_line(const Paint& paint, const char* label, double share, const std::string& amount) {
   return fmt::format("  {}{:>9}{:>8}  {}\n", padded(label, bar_label_width), amount, percent_text(share),
                      paint.bar(bar(share, bar_width)));
@@ -174,6 +195,70 @@ std::string where_the_memory_goes(const Report& r, const Paint& paint) {
   const Bytes left = r.memory.capacity - r.memory.peak();
   if (left > Bytes{}) page += bar_line(paint, "free", left / scale, to_text(left));
   return page;
+}
+
+/// A row of columns, one an equal stretch of the step: the most that the rank holds in it, of the device's memory.
+std::string curve(const MemoryTimeline& memory, Seconds step, Bytes capacity, std::size_t columns) {
+  static constexpr std::array<const char*, 9> eighths{" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
+  std::vector<Bytes> most(columns);
+  for (std::size_t i = 0; i < memory.samples.size(); ++i) {
+    const Seconds until = i + 1 < memory.samples.size() ? memory.samples[i + 1].first : step;
+    const auto column = [&](Seconds time) {
+      return std::min(columns - 1, static_cast<std::size_t>(time / step * static_cast<double>(columns)));
+    };
+    for (std::size_t c = column(memory.samples[i].first); c <= column(until); ++c) {
+      most[c] = std::max(most[c], memory.samples[i].second);
+    }
+  }
+  std::string drawn;
+  for (Bytes bytes : most) drawn += eighths[static_cast<std::size_t>(std::lround(8 * std::min(1.0, bytes / capacity)))];
+  return drawn;
+}
+
+/// "backward of microbatch 0, layer linear_fc1"
+std::string moment_text(const MemoryTimeline& memory) {
+  const std::string what = memory.block == memory.op ? memory.block : memory.block + " " + memory.op;
+  if (memory.microbatch < 0) return what;
+  return fmt::format("{} of microbatch {}, {}", memory.pass, memory.microbatch, what);
+}
+
+std::string memory_over_time(const Report& r, const Paint& paint) {
+  if (r.memory_over_time.empty()) return "";
+  constexpr std::size_t columns = 28;
+  TextTable table({{"stage", Align::right},
+                   {fmt::format("of {} over the step", to_text(r.memory.capacity))},
+                   {"at first", Align::right},
+                   {"most", Align::right},
+                   {"at", Align::right},
+                   {"in"}});
+  std::map<int, const MemoryTimeline*> fullest;  // one rank stands for its stage
+  for (const MemoryTimeline& own : r.memory_over_time) {
+    const MemoryTimeline*& most = fullest[own.stage];
+    if (most == nullptr || own.most > most->most) most = &own;
+  }
+  for (const auto& [stage, own] : fullest) {
+    table.add_row({std::to_string(stage), curve(*own, r.step_time, r.memory.capacity, columns),
+                   to_text(own->samples.front().second), to_text(own->most), to_text(own->fullest), moment_text(*own)});
+  }
+  return title(paint, "Tensors over the step (most: when for the first time)") + indented(table.to_string());
+}
+
+std::string advice(const Report& r, const Paint& paint) {
+  if (r.advice.empty()) return "";
+  TextTable table({{"change"},
+                   {"saves", Align::right},
+                   {"memory", Align::right},
+                   {"fits"},
+                   {"step time", Align::right},
+                   {"cost", Align::right},
+                   {"setting"}});
+  for (const Advice& row : r.advice) {
+    table.add_row({row.change, to_text(row.saved), to_text(row.memory), row.fits ? "yes" : "no",
+                   step_text(row.step_time), fmt::format("{:+.1f}%", 100 * row.cost), row.setting});
+  }
+  return title(paint,
+               r.feasible ? "What takes less memory, one change each" : "What may make it fit, one change each") +
+         indented(table.to_string());
 }
 
 /// Everything but waiting in the pipeline.
@@ -363,8 +448,10 @@ std::string text_report(const Report& report, const ReportStyle& style) {
   std::string page;
   if (!report.feasible) page += paint.bad("Cannot run: ") + wrapped("", report.infeasible_reason) + "\n";
   page += heading(report, paint) + answers(report, paint);
+  if (report.anchor) page += anchor_text(*report.anchor, paint);
   if (report.has_time()) page += where_the_time_goes(report, paint);
   if (report.memory.peak() > Bytes{}) page += where_the_memory_goes(report, paint);
+  page += memory_over_time(report, paint) + advice(report, paint);
   page += stages(report, style, paint);
   if (style.explain && report.has_time()) page += stage_times(report, paint);
   page += disturbances(report, paint) + critical_path(report, paint);

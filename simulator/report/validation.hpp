@@ -91,6 +91,8 @@ struct ValidationStyle {
 std::string validation_text(const Validation& validation, const ValidationStyle& style = {});
 std::string validation_json(const Validation& validation, const ValidationStyle& style = {});
 std::string validation_csv(const Validation& validation, const ValidationStyle& style = {});
+std::string validation_svg(const Validation& validation, const ValidationStyle& style = {});
+std::string validation_html(const Validation& validation, const ValidationStyle& style = {});
 
 struct ValidationFormat {
   std::string_view name;

@@ -186,6 +186,8 @@ constexpr ValidationFormat format_table[] = {
     {"text", "the summary by group, then the largest errors", validation_text},
     {"json", "every run and the summary; the keys are a contract", validation_json},
     {"csv", "a row for each run and metric", validation_csv},
+    {"svg", "predicted against published, and how errors are spread", validation_svg},
+    {"html", "the same drawing, every table and every run on one page", validation_html},
 };
 
 }  // namespace

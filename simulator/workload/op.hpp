@@ -124,7 +124,6 @@ struct Collective {
   CollectiveKind kind = CollectiveKind::all_reduce;
   GroupKind group = GroupKind::tensor;
   Bytes size;
-  double exposed_share = 1;  ///< of its time, what kernels that overlap it chunk by chunk leave visible
   std::optional<ExchangeBytes> exchange = {};  ///< all_to_all of tokens: in place of an even share for every rank
 };
 

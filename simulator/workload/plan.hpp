@@ -60,7 +60,11 @@ struct ParallelPlan {
   Precision precision = Precision::bf16;
   std::optional<std::string> grad_reduce_dtype;  ///< fp32 | bf16 | fp16
   std::string optimizer = "adam";
-  std::string cpu_offload = "none";
+  std::optional<std::string> moment_dtype;  ///< of Adam's moments: fp32 | bf16 | fp8
+  std::string cpu_offload = "none";         ///< none | optimizer | all: parameters too
+  double offload_fraction = 1;              ///< of the optimizer that is offloaded, what is
+  bool offload_to_nvme = false;             ///< what is offloaded lies on the node's drives, not in its memory
+  int offload_activations = 0;              ///< layers of a rank whose activations are on the CPU between their passes
   std::optional<LowRankAdaptation> lora;
   std::int64_t frozen_layers = 0;  ///< the embedding and the first n layers are not trained; 0: all is
   /// Of documents packed into one sequence: sum of squared lengths over sum of lengths, which attention works on.
@@ -112,7 +116,10 @@ struct ParallelPlan {
   /// q of a q x q (x depth) grid.
   int tensor_side() const;
   /// Adam runs on the host's processors, which hold its states.
-  bool optimizer_on_cpu() const { return cpu_offload == "optimizer"; }
+  bool optimizer_on_cpu() const { return cpu_offload != "none"; }
+  bool parameters_on_cpu() const { return cpu_offload == "all"; }
+  /// Of the optimizer's states.
+  double on_cpu() const { return optimizer_on_cpu() ? offload_fraction : 0; }
   std::int64_t expert_copies() const {
     return gpus_per_stage() / (std::int64_t{expert_parallel} * expert_tensor_parallel.value_or(1));
   }

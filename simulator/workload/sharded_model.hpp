@@ -1,6 +1,7 @@
 #pragma once
 /// A model after sharding: what one rank of each pipeline stage executes and holds for one microbatch.
 
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -33,7 +34,9 @@ struct LocalBlock {
   ParameterCount trained;            ///< of these, those with gradients and optimizer states
   double replicated_parameters = 0;  ///< of the trained ones, those that every tensor-parallel rank holds whole
   Bytes saved;                       ///< activations kept from the forward to the backward pass
-  Bytes working;                     ///< alive only while this block itself runs backward: recomputed activations
+  Bytes working;  ///< beside them at the fullest moment of its backward pass: recomputed activations, gradients
+  std::string_view fullest_op;                     ///< the operator that runs backward then; static text
+  std::vector<std::pair<double, double>> weights;  ///< rows and columns of its local weights, each shape once
 
   double recomputed_share = 0;  ///< of the forward pass, what the backward pass launches again
 

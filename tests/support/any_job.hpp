@@ -29,6 +29,10 @@ inline Cluster rough_cluster(std::int64_t gpus) {
   gpu.launch_gap.value = 1.1_us;
   gpu.speed_spread.value = 0.02;
   gpu.launch_spread.value = 0.005;
+  cluster.node.pcie_bandwidth.value = BytesPerSecond(25e9);
+  cluster.node.host_memory_bandwidth.value = BytesPerSecond(200e9);
+  cluster.node.nvme_read_bandwidth.value = BytesPerSecond(10e9);
+  cluster.node.nvme_write_bandwidth.value = BytesPerSecond(5e9);
   for (LinkTier* link : {&cluster.node.intra, &cluster.fabric.nic}) {
     link->latency.value = 3.7_us;
     link->launch.value = 9.1_us;
@@ -171,6 +175,17 @@ inline void choose_exchange(Job& job) {
   }
 }
 
+/// Some of the states outside the GPU, and activations where there are no pipeline stages.
+inline void offload(Job& job) {
+  ParallelPlan& plan = job.plan;
+  plan.cpu_offload = plan.zero == 3 && *rc::gen::arbitrary<bool>() ? "all" : "optimizer";
+  plan.offload_fraction = *rc::gen::element(0.5, 1.0);
+  plan.offload_to_nvme = *rc::gen::arbitrary<bool>();
+  if (plan.pipeline_parallel == 1) {
+    plan.offload_activations = *rc::gen::inRange(0, static_cast<int>(job.model.layers) + 1);
+  }
+}
+
 /// Any plan that the simulator knows, small enough to simulate every rank.
 inline Job any_job() {
   const int t = *rc::gen::element(1, 2, 4);
@@ -208,6 +223,8 @@ inline Job any_job() {
   job.framework.p2p_sync.value = *rc::gen::element(0.0_us, 80.0_us);
   job.framework.host_time_per_layer_forward.value = *rc::gen::element(0.0_us, 900.0_us);
   job.framework.host_time_per_layer_backward.value = *rc::gen::element(0.0_us, 900.0_us);
+  job.plan.moment_dtype = *rc::gen::element<std::string>("fp32", "bf16", "fp8");
+  if (*rc::gen::inRange(0, 4) == 0) offload(job);
   return job;
 }
 

@@ -119,6 +119,14 @@ inline Framework ideal_framework() {
   f.cpu_adam_fraction = given(0.5);
   f.reduce_buffer = f.communicator_memory = given(Bytes(0));
   f.fragmentation = given(1.0);
+  f.moment_bytes = given(4.0);
+  f.norm_saved_bytes = given(2.0);
+  f.activation_gradient_in_place = f.fp8_saves_gates = given(false);
+  f.live_parameters = given(0.0);
+  f.overlapped_buffers = given(1.0);
+  f.dummy_weight_gradients = f.keeps_stage_outputs = given(false);
+  f.kernel_memory = given(Bytes(0));
+  f.memory_log = given(std::string("device"));
   return f;
 }
 

@@ -134,5 +134,52 @@ TEST(RecomputedLayers, AShareOfFull) {
   }
 }
 
+// The logits of the last microbatch and a recomputed layer are never there together: the fuller of the two moments counts.
+TEST(MemoryUse, FullestMomentIsTheHeadsOrALayers) {
+  Job job = fixtures::job(1, 1, 1, 1);
+  job.plan.recompute = "full";
+  job.model.vocab = 128;
+  const MemoryUse small = memory_of(job);
+  EXPECT_EQ(small.fullest.block, "layer");
+  job.model.vocab = 512 * 1024;
+  const MemoryUse large = memory_of(job);
+  EXPECT_EQ(large.fullest.block, "head");
+  // 6 bytes a logit (fused loss), and beside them the layers' inputs alone.
+  const double logits = 1024.0 * 512 * 1024;
+  EXPECT_NEAR(large.activations.si() / (6 * logits), 1, 0.05);
+  EXPECT_GT(large.held, 8 * Bytes(2.0 * 1024 * 1024));
+}
+
+// Transformer Engine's dummy gradients, one a shape of weight: qkv 3 h^2, projection h^2, 4 h^2 and 4 h^2, 2 bytes each.
+TEST(MemoryUse, DummyGradientsOfEachShape) {
+  Job job = fixtures::job(1, 1, 1, 1);
+  const Bytes without = memory_of(job).buffers;
+  job.framework.dummy_weight_gradients = fixtures::given(true);
+  EXPECT_DOUBLE_EQ((memory_of(job).buffers - without).si(), 2 * 12 * 1024.0 * 1024);
+  job.framework.gradient_accumulation_fusion = fixtures::given(false);
+  EXPECT_EQ(memory_of(job).buffers, without);
+}
+
+// Megatron-Core's precision-aware optimizer with bf16 moments: 6 + 8/D bytes instead of 6 + 12/D.
+TEST(MemoryUse, NarrowMoments) {
+  EXPECT_DOUBLE_EQ(adam_state_bytes(Precision::bf16, 4, 1, 64, 2).total(), 6 + 8.0 / 64);
+  EXPECT_DOUBLE_EQ(adam_state_bytes(Precision::bf16, 4, 1, 64, 1).total(), 6 + 6.0 / 64);
+  Job job = fixtures::job(1, 1, 1, 1);
+  const Report wide = predict(job, ExecutionOptions{});
+  job.plan.moment_dtype = "bf16";
+  EXPECT_DOUBLE_EQ((wide.memory.optimizer - memory_of(job).optimizer) / Bytes(wide.model_parameters), 4);
+}
+
+// deepspeedai/DeepSpeed gathers modules up to stage3_max_live_parameters, not whole layers.
+TEST(MemoryUse, LiveParametersBoundWhatIsGathered) {
+  Job job = fixtures::job(1, 1, 8, 1);
+  job.plan.zero = 3;
+  job.framework.live_parameters = fixtures::given(1.0);  // never less than the module itself
+  const double module = memory_of(job).buffers.si() / 2;
+  EXPECT_NEAR(module / (8192.0 * 1024), 1, 0.5);  // the table, or the largest product of a layer and its gradient
+  job.framework.live_parameters = fixtures::given(50e6);
+  EXPECT_GT(memory_of(job).buffers.si(), 2 * 50e6 - 1);
+}
+
 }  // namespace
 }  // namespace stepcast

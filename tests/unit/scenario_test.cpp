@@ -85,7 +85,9 @@ std::string node_file(const std::string& gpu, int gpus, int domain_gpus) {
   return "description: \"A node\"\ngpu: " + gpu + "\ngpus: " + std::to_string(gpus) +
          "\ninterconnect: nvswitch\ndomain_gpus: " + std::to_string(domain_gpus) + "\nintra:" + link_tier +
          "pcie_bandwidth: {value: 25 GB/s, basis: datasheet, source: \"sheet\"}\n"
-         "host_memory_bandwidth: {value: 400 GB/s, basis: datasheet, source: \"sheet\"}\n";
+         "host_memory_bandwidth: {value: 400 GB/s, basis: datasheet, source: \"sheet\"}\n"
+         "nvme_read_bandwidth: {value: 10 GB/s, basis: datasheet, source: \"sheet\"}\n"
+         "nvme_write_bandwidth: {value: 5 GB/s, basis: datasheet, source: \"sheet\"}\n";
 }
 
 std::string fabric_file(int nics) {
@@ -374,6 +376,49 @@ TEST_F(Scenarios, HowTokensChooseTheirExperts) {
   refused("[1, -2, 3, 4]", "expert_load");
   EXPECT_THAT(refusal_of(std::string(scenario) + "  expert_load: balanced\n"),
               testing::HasSubstr("expert_load without experts in the model"));
+}
+
+TEST_F(Scenarios, WhatIsTrained) {
+  const auto job = [&](const std::string& plan) { return job_of(std::string(scenario) + plan); };
+  const Job tuned = job("  lora: {rank: 8, alpha: 16, targets: [q_proj, v_proj]}\n  frozen_layers: 2\n");
+  EXPECT_EQ(tuned.plan.lora->rank, 8);
+  EXPECT_THAT(tuned.plan.lora->targets, ElementsAre("q_proj", "v_proj"));
+  EXPECT_EQ(tuned.plan.frozen_layers, 2);
+  EXPECT_EQ(job("  lora: {rank: 4}\n").plan.lora->targets.size(), 4u);
+  // 512 of 1,024 tokens, 256 of 512: (1,024^2 + 2 x 512^2) / 2,048.
+  EXPECT_DOUBLE_EQ(*job("  packed: [1024, 512, 512]\n").plan.attention_length, 768);
+  EXPECT_DOUBLE_EQ(*job("  packed: {mean: 500, deviation: 100}\n").plan.attention_length, 520);
+
+  const auto refused = [&](const std::string& plan, const std::string& problem) {
+    EXPECT_THAT(refusal_of(std::string(scenario) + plan), testing::HasSubstr(problem)) << plan;
+  };
+  refused("  lora: {targets: [q_proj]}\n", "rank");
+  refused("  lora: {rank: 8, targets: [qproj]}\n", "did you mean 'q_proj'?");
+  refused("  lora: {rank: 8, targets: []}\n", "stepcast list adapters");
+  refused("  frozen_layers: 1000\n", "frozen_layers");
+  refused("  packed: [2048, 1]\n", "adds up to 2049 tokens, the sequence has 2048");
+  refused("  packed: {deviation: 3}\n", "mean");
+  refused("  decoder_length: 128\n", "decoder_length without an encoder in the model");
+}
+
+TEST_F(Scenarios, StacksOfLayers) {
+  const auto model = [&](const std::string& keys) {
+    return replaced(scenario, "gpt-1.3b", "{extends: gpt-1.3b, " + keys + "}");
+  };
+  const std::string ssm = "ssm: {heads: 64, groups: 8}";
+  const auto refused = [&](const std::string& keys, const std::string& problem) {
+    EXPECT_THAT(refusal_of(model(keys)), testing::HasSubstr(problem)) << keys;
+  };
+  refused("pattern: MX", "must be letters of M (state space), * (attention), - (MLP) and E (experts)");
+  refused("pattern: M-", "state-space layers (M), but there is no ssm");
+  refused("pattern: '*-', " + ssm, "has no state-space layer (M)");
+  refused(ssm, "needs a pattern");
+  refused("pattern: ME, layers: 2, " + ssm, "pattern and moe disagree");
+  refused("classes: 10, head: language", "go together");
+  refused("encoder_layers: 24", "encoder_layers");
+  const Job hybrid = job_of(model("pattern: M-*-, layers: 4, " + ssm));
+  EXPECT_EQ(hybrid.model.layers, 4);
+  EXPECT_EQ(hybrid.model.layers_with(LayerLetter::mlp), 2);
 }
 
 TEST_F(Scenarios, GroupsOfExperts) {

@@ -4,6 +4,8 @@
 #include <memory>
 #include <optional>
 
+#include "simulator/advise.hpp"
+#include "simulator/anchor.hpp"
 #include "simulator/base/files.hpp"
 #include "simulator/cluster/placement.hpp"
 #include "simulator/report/formats.hpp"
@@ -37,7 +39,10 @@ struct Options {
   int steps = 1;
   std::string format = "text";
   std::string trace, trace_ranks, trace_window;
+  std::vector<std::string> anchors;
   bool explain = false;
+  bool memory = false;
+  bool advise = false;
   bool help_scenario = false;
 };
 
@@ -73,7 +78,7 @@ ExecutionOptions execution_of(const Options& options, const Job& job) {
   execution.critical_path = options.explain;
   if (!options.trace_ranks.empty()) execution.traced_ranks = parse_ranks(options.trace_ranks, job.cluster.gpus);
   if (!options.trace_window.empty()) read_window(options.trace_window, execution);
-  execution.record_spans = !options.trace.empty();
+  execution.record_spans = options.memory || !options.trace.empty();
   return execution;
 }
 
@@ -84,6 +89,20 @@ void write_trace(const Timeline& timeline, const std::string& path) {
     if (path.ends_with(format.ending)) chosen = &format;
   }
   write_file_atomically(path, [&](const Sink& sink) { chosen->write(timeline, sink); });
+}
+
+std::vector<Job> anchor_runs(const std::vector<std::string>& anchors) {
+  std::vector<Job> runs;
+  for (const std::string& anchor : anchors) {
+    if (anchor.find('#') != std::string::npos) {
+      runs.push_back(load_job(anchor));
+      continue;
+    }
+    const std::vector<ReferenceEntry> entries = load_reference_runs({anchor});
+    if (entries.empty()) throw UserError(anchor + ": no measured run there (a scenario with `measured:`)");
+    for (const ReferenceEntry& entry : entries) runs.push_back(entry.job);
+  }
+  return runs;
 }
 
 /// The source of a published run, whose own figures its interval must not know; none for a scenario of one's own.
@@ -99,14 +118,22 @@ Exit run(const Options& options) {
   }
   const ReportFormat& format = chosen("format", options.format, report_formats());
   const std::string scenario = options.inputs.one_file("SCENARIO");
-  const Job job = load_job(scenario, options.inputs.overrides());
+  Job job = load_job(scenario, options.inputs.overrides());
+  std::optional<Anchor> anchor;
+  if (!options.anchors.empty()) {
+    anchor = anchored(anchor_runs(options.anchors), job);
+    job = with_anchor(*anchor, std::move(job));
+  }
   const ExecutionOptions execution = execution_of(options, job);
 
   Timeline timeline;
   Report report = predict(job, execution, execution.record_spans ? &timeline : nullptr);
+  report.anchor = anchor;
   add_interval(load_learned_errors(), traits_of(job), source_of(job, scenario), report);
-  if (execution.record_spans && report.has_time()) write_trace(timeline, options.trace);
-  if (execution.record_spans && !report.has_time()) print_note("no trace is written: the plan cannot run");
+  if (!options.trace.empty() && report.has_time()) write_trace(timeline, options.trace);
+  if (!options.trace.empty() && !report.has_time()) print_note("no trace is written: the plan cannot run");
+  if (!options.memory) report.memory_over_time.clear();
+  if (report.has_time() && (options.advise || !report.feasible)) report.advice = stepcast::advise(job, report);
   print_result(format.write(report, {.explain = options.explain, .colour = wants_colour(stdout)}));
   return report.feasible ? Exit::done : Exit::answered_no;
 }
@@ -118,6 +145,10 @@ Action add_predict(CLI::App& app) {
   options->inputs.add(app, "SCENARIO", Inputs::Count::one, "A scenario, or FILE#RUN for one run of a reference file");
   app.add_option("--format", options->format, names_of(report_formats()))->type_name("FORMAT")->capture_default_str();
   app.add_flag("--explain", options->explain, "Also operators, every stage, every assumption");
+  app.add_flag("--memory", options->memory, "Also what a GPU of each stage holds over the step, and when most");
+  app.add_flag("--advise", options->advise, "Also changes that take less memory; always where a plan does not fit");
+  app.add_option("--anchor", options->anchors, "Measured runs that set the clock, host and network: FILE or FILE#RUN")
+      ->type_name("RUNS ...");
   app.add_option("--trace", options->trace, "Write a timeline for ui.perfetto.dev: FILE.json or FILE.perfetto-trace")
       ->type_name("FILE");
   app.add_option("--trace-ranks", options->trace_ranks, "Only these simulated ranks: 0-7,64")
@@ -155,7 +186,9 @@ Action add_predict(CLI::App& app) {
   stepcast predict scenarios/quickstart.yaml
   stepcast predict scenarios/quickstart.yaml --set plan.recompute=full --explain
   stepcast predict scenarios/published/korthikanti-2022.yaml#kort-t5-22b-full --format json
+  stepcast predict scenarios/quickstart.yaml --memory --advise
   stepcast predict scenarios/quickstart.yaml --trace step.json
+  stepcast predict scenarios/my-512-gpus.yaml --anchor scenarios/my-one-node.yaml
   stepcast predict scenarios/llama3-70b-256-h100.yaml --steps 20 --trace step.perfetto-trace --trace-ranks 0-7)");
   return [options] { return run(*options); };
 }

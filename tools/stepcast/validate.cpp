@@ -99,7 +99,8 @@ Action add_validate(CLI::App& app) {
   app.footer(R"(Examples:
   stepcast validate scenarios/published
   stepcast validate scenarios/published/korthikanti-2022.yaml --format json
-  stepcast validate my-runs/ --fail-above 10)");
+  stepcast validate my-runs/ --fail-above 10
+  stepcast validate scenarios/published --format html --out accuracy.html)");
   return [options] { return run(*options); };
 }
 
