@@ -7,6 +7,7 @@
 
 #include "models/families.hpp"
 #include "simulator/base/error.hpp"
+#include "simulator/execution/pass_ops.hpp"
 #include "simulator/resolve.hpp"
 #include "simulator/workload/gradients.hpp"
 
@@ -26,7 +27,7 @@ void mix(std::size_t& hash, std::size_t value) { hash ^= value + 0x9e3779b97f4a7
 struct Evaluator::Key {
   ParallelPlan plan;
   double microbatches = 1;  ///< as far as blocks know them: what fp8 casts once a step is spread over them
-  std::array<GroupShape, 4> groups;
+  std::array<GroupShape, 9> groups;
 
   bool operator==(const Key&) const = default;
 
@@ -35,6 +36,15 @@ struct Evaluator::Key {
     microbatches = given.precision == Precision::fp8 || m <= 1 ? m : 2;
     groups = {costs.shape(GroupKind::tensor), costs.shape(GroupKind::context), costs.shape(GroupKind::expert),
               costs.shape(GroupKind::expert_tensor)};
+    if (given.context_parallel > 1) {
+      groups[4] = costs.shape(GroupKind::context_inner);
+      groups[5] = costs.shape(GroupKind::context_outer);
+    }
+    if (given.tensor_grid != "1d") {
+      groups[6] = costs.shape(GroupKind::tensor_row);
+      groups[7] = costs.shape(GroupKind::tensor_column);
+      groups[8] = costs.shape(GroupKind::tensor_depth);
+    }
     plan.pipeline_parallel = plan.virtual_stages = plan.data_parallel = 1;
     plan.schedule.clear();
     plan.own_order.reset();
@@ -74,7 +84,9 @@ struct Evaluator::Blocks {
       : plan(job.plan),
         costs(machine, plan),
         model(shard_blocks(graph, sharding, placement)),
-        passes(model, plan, job.framework, job.cluster.gpu, costs) {}
+        passes(model, plan, job.framework, job.cluster.gpu, costs) {
+    if (sharding.tp_overlap == "userbuffers") share_multiprocessors(model, costs, left_by_userbuffers(job.cluster.gpu));
+  }
 
   const ParallelPlan plan;
   const CostModel costs;
@@ -274,6 +286,7 @@ LoweringInput Evaluator::lowering() const {
           none,
           boundary_.sent,
           boundary_.gathered,
+          static_cast<double>(job_.model.hidden),
           reduced_bytes(plan()),
           element_bytes(plan().precision),
           Granularity::chunk};

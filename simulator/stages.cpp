@@ -5,6 +5,8 @@
 
 namespace stepcast {
 
+double left_by_userbuffers(const Gpu& gpu) { return *gpu.sms > 32 ? 1 - 16.0 / *gpu.sms : 1; }
+
 Boundary boundary_of(const Job& job, const Sharding& sharding) {
   // Behind an encoder both its tokens and the decoder's go on from stage to stage.
   const double tokens = sharding.tokens + (job.model.encoder_layers > 0 ? sharding.of_decoder().tokens : 0);

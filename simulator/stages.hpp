@@ -13,6 +13,9 @@
 
 namespace stepcast {
 
+/// Share of a GPU's multiprocessors that userbuffers leave (Transformer Engine base.py: 16 for the methods bulk and pipeline).
+double left_by_userbuffers(const Gpu& gpu);
+
 /// Activation that one GPU sends to the next pipeline stage, and what its tensor-parallel group then gathers.
 struct Boundary {
   Bytes sent, gathered;

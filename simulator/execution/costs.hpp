@@ -62,6 +62,7 @@ class CostModel {
 
  private:
   KernelTime kernel_time(const LocalOp& op) const;
+  GroupShape data_inner_shape() const;
 
   void expect_spread();
 

@@ -9,6 +9,7 @@
 #include "simulator/execution/program_builder.hpp"
 #include "simulator/execution/step_work.hpp"
 #include "simulator/memory/memory_use.hpp"
+#include "simulator/parallelism/methods.hpp"
 #include "simulator/parallelism/offload.hpp"
 #include "simulator/schedules/schedule.hpp"
 
@@ -86,6 +87,7 @@ class StageLowering {
   const ChunkContents& chunk(const PassStep& step) const { return chunks_[static_cast<std::size_t>(step.chunk)]; }
 
   static std::unique_ptr<DataParallelism> scheme(const StageContext& stage) {
+    if (stage.in.plan.loosely_synchronised()) return loosely_synchronised(stage);
     return stage.in.plan.zero >= 2 ? fully_sharded(stage) : replicated(stage);
   }
 
@@ -312,11 +314,13 @@ class StageLowering {
                      {last_pass, reduced});
     }
     // The norm of all gradients is a barrier across the whole job.
-    builder_.local(
-        Stream::compute, Bucket::optimizer, "gradient_norm", in_.costs.memory_pass(work_.norm),
-        {reduced, builder_.last(Stream::tensor), builder_.last(Stream::expert), builder_.last(Stream::host_download)});
-    builder_.collective(Stream::compute, Bucket::dp_comm, {CollectiveKind::all_reduce, GroupKind::world, Bytes(4)},
-                        "gradient_norm_reduce", {});
+    builder_.local(Stream::compute, Bucket::optimizer, "gradient_norm", in_.costs.memory_pass(work_.norm),
+                   {reduced, builder_.last(Stream::replica), builder_.last(Stream::tensor),
+                    builder_.last(Stream::expert), builder_.last(Stream::host_download)});
+    if (!plan.loosely_synchronised()) {
+      builder_.collective(Stream::compute, Bucket::dp_comm, {CollectiveKind::all_reduce, GroupKind::world, Bytes(4)},
+                          "gradient_norm_reduce", {});
+    }
     builder_.local(Stream::compute, Bucket::optimizer, "optimizer", in_.costs.memory_pass(work_.update), {});
     if (plan.optimizer_on_cpu()) {
       const auto of_node = static_cast<int>(std::min<std::int64_t>(in_.cluster.gpus, in_.cluster.gpus_per_node));
@@ -404,7 +408,10 @@ Programs lower(const LoweringInput& input) {
                    plan.data_parallel,
                    plan.pipeline_parallel,
                    plan.expert_tensor_parallel.value_or(1),
-                   plan.expert_parallel};
+                   plan.expert_parallel,
+                   plan.data_inner(),
+                   plan.context_inner(),
+                   plan.tensor_side()};
   Labels labels;
   const PipelineShape shape = input.shape();
   Messages messages(shape.microbatches, path_length(chunk_placement(plan), shape.stages, shape.chunks));

@@ -3,14 +3,37 @@
 #include <algorithm>
 
 #include "simulator/execution/pass_ops.hpp"
+#include "simulator/parallelism/methods.hpp"
 
 namespace stepcast {
+namespace {
+
+/// Operators that the host calls. A product cut into parts counts as it does whole, with one transfer: the software that
+/// cuts it launches the parts itself.
+double operators_called(const OpList& ops) {
+  double called = 0;
+  const LocalOp* cut = nullptr;  // a part of the product that is being cut
+  const LocalOp* transfer = nullptr;
+  for (const LocalOp& op : ops) {
+    const bool gathers = op.name == part_of_gather, scatters = op.name == part_of_scatter;
+    const bool again = gathers || scatters ? transfer != nullptr && transfer->name == op.name
+                                           : cut != nullptr && cut->name == op.name && cut->pass == op.pass;
+    if (again) continue;
+    ++called;
+    if (scatters) cut = &ops[static_cast<std::size_t>(op.after)];
+    if (!gathers && !scatters) cut = transfer != nullptr && transfer->name == part_of_gather ? &op : nullptr;
+    transfer = gathers || scatters ? &op : nullptr;
+  }
+  return called;
+}
+
+}  // namespace
 
 Seconds PassCosts::host_time(const LocalBlock& block, const OpList& ops, PassKind kind) const {
   const bool layer = &block != &model_.embedding && &block != &model_.head;
   if (!layer || *framework_.launch_mode != LaunchMode::eager || plan_.cuda_graphs.value_or(false)) return Seconds(0);
   if (ops.empty()) return Seconds(0);
-  if (block.expert_parameters > 0) return *framework_.host_time_per_moe_operator * static_cast<double>(ops.size());
+  if (block.expert_parameters > 0) return *framework_.host_time_per_moe_operator * operators_called(ops);
   const Seconds once = *framework_.host_time_per_layer_forward;
   if (kind == PassKind::forward) return once;
   const Seconds back = *framework_.host_time_per_layer_backward + block.recomputed_share * once;

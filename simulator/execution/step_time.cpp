@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "simulator/base/error.hpp"
+#include "simulator/execution/code.hpp"
 
 namespace stepcast {
 namespace {
@@ -72,7 +73,7 @@ class Evaluation {
         const std::int32_t wait = program.waits[at(instruction.first_wait + w)];
         const std::int64_t end = end_[base + at(wait)];
         if (end == not_yet) {
-          sleepers_[base + at(wait)] |= static_cast<std::uint8_t>(1U << stream);
+          sleepers_[base + at(wait)] |= static_cast<StreamSet>(1U << stream);
           return;
         }
         ready = std::max(ready, end);
@@ -109,7 +110,7 @@ class Evaluation {
   void complete(std::int32_t stage, std::int32_t i, std::int64_t end) {
     const std::size_t slot = offset_[at(stage)] + at(i);
     end_[slot] = end;
-    std::uint8_t sleepers = std::exchange(sleepers_[slot], std::uint8_t{0});
+    StreamSet sleepers = std::exchange(sleepers_[slot], StreamSet{0});
     for (std::size_t stream = 0; sleepers != 0; ++stream, sleepers >>= 1U) {
       if (sleepers & 1U) work_.emplace_back(stage, stream);
     }
@@ -123,7 +124,7 @@ class Evaluation {
   const Programs& programs_;
   std::vector<std::size_t> offset_;  ///< of each stage in the following
   std::vector<std::int64_t> end_, posted_;
-  std::vector<std::uint8_t> sleepers_;  ///< streams to wake, a bit each
+  std::vector<StreamSet> sleepers_;  ///< streams to wake, a bit each
   std::vector<std::array<std::int32_t, stream_count>> next_;
   std::vector<std::pair<std::int32_t, std::size_t>> work_;
   Meeting meetings_[2];
@@ -330,6 +331,7 @@ StepTime step_time(const LoweringInput& input, const PipelineShape& whole) {
                              order,
                              input.boundary,
                              input.boundary_gather,
+                             input.hidden,
                              input.gradient_bytes,
                              input.parameter_bytes,
                              input.granularity,

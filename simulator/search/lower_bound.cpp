@@ -4,7 +4,6 @@
 
 #include "simulator/collectives/collective_time.hpp"
 #include "simulator/execution/step_work.hpp"
-#include "simulator/parallelism/offload.hpp"
 
 namespace stepcast {
 namespace {
@@ -23,15 +22,18 @@ class StepBound {
         microbatches_(static_cast<double>(shape_.microbatches)) {}
 
   double seconds_at_least() const {
-    double before = 0, after = 0;
+    double before = 0, after = 0, apart = 0;
     for (const Evaluator::StageTotals& totals : evaluator_.cut().totals) {
       const StepWork work = step_work(model_, totals.stage, plan_, framework_);
-      before = std::max(before, until_norm(totals, work));
-      after = std::max(after, from_norm(work));
+      const double one = until_norm(totals, work), other = from_norm(work);
+      before = std::max(before, one);
+      after = std::max(after, other);
+      apart = std::max(apart, one + other);
     }
     const double norm = evaluator_.collective(CollectiveKind::all_reduce, GroupKind::world, Bytes(4)).si();
+    const double all = plan_.loosely_synchronised() ? apart : before + norm + after;
     // Durations are rounded to ticks, up or down; so many may have been rounded up here that are rounded down there.
-    return (before + norm + after) * (1 - 1e-9) - 1e-9;
+    return all * (1 - 1e-9) - 1e-9;
   }
 
  private:
@@ -132,8 +134,16 @@ class StepBound {
 
   double pass_over(Bytes bytes) const { return evaluator_.costs().memory_pass(bytes).si(); }
 
+  /// Whether gradients and parameters go over all copies at once, whole, once a step: of other ways nothing is counted.
+  bool plainly_reduced() const {
+    return !plan_.loosely_synchronised() && plan_.gradient_compression == "none" && !plan_.zero_quantized_weights &&
+           !plan_.zero_quantized_gradients && !plan_.zero_hpz_partition_size && !plan_.no_sync &&
+           plan_.shard_ranks() == plan_.dense_copies();
+  }
+
   double reduction(CollectiveKind kind, ParameterCount bytes) const {
     double time = 0;
+    if (!plainly_reduced()) return 0;
     if (bytes.dense > 0 && plan_.dense_copies() > 1)
       time += evaluator_.collective(kind, GroupKind::data, Bytes(bytes.dense)).si();
     if (bytes.expert > 0 && plan_.expert_copies() > 1)
@@ -151,7 +161,8 @@ class StepBound {
     const double way_out = evaluator_.cut().passes.drains && !pairs()
                                ? sum(totals.before, [&](const LocalBlock& b) { return backward(b); }) + way(totals.hops)
                                : 0;
-    const double clear = pass_over(work.clear), norm = pass_over(work.norm);
+    const double clear = pass_over(work.clear);
+    const double norm = plan_.loosely_synchronised() ? 0 : pass_over(work.norm);
     double reduce = 0;
     if (plan_.zero <= 1 && !plan_.overlap_grad_reduce.value()) {
       const ParameterCount bytes = model_.trained(totals.stage) * evaluator_.lowering().gradient_bytes;
@@ -167,15 +178,7 @@ class StepBound {
   }
 
   /// From there to the end of the step.
-  double from_norm(const StepWork& work) const {
-    double time = pass_over(work.update) + framework_.host_time_per_step->si();
-    if (plan_.optimizer_on_cpu()) {
-      const Cluster& cluster = evaluator_.job().cluster;
-      const auto of_node = static_cast<int>(std::min<std::int64_t>(cluster.gpus, cluster.gpus_per_node));
-      time += cpu_adam_time(work.owned, cluster.node, of_node, framework_).si();
-    }
-    return time;
-  }
+  double from_norm(const StepWork& work) const { return pass_over(work.update) + framework_.host_time_per_step->si(); }
 
   const Evaluator& evaluator_;
   const ParallelPlan& plan_;
