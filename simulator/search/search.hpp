@@ -62,11 +62,12 @@ struct SearchOptions {
   int shard = 0, shards = 1;  ///< only configurations of this part
   std::size_t most_waiting = std::size_t{1} << 21U;
   Recorder* recorder = nullptr;
-  std::function<void(const Progress&)> progress;  ///< now and then
+  std::function<void(const Progress&)> progress = {};  ///< now and then
 };
 
 struct SearchResult {
-  std::vector<Result> best;   ///< the first `top`, best first; equal scores in the order of their numbers
+  std::vector<Result> best;   ///< the first `top`, best first; equal scores in the order of their numbers. Of two
+                              ///< objectives: the best of the first alone
   std::vector<Result> front;  ///< of two objectives, by the first
   Tally tally;
   double seconds = 0;
