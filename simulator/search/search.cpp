@@ -96,7 +96,9 @@ class Reasons {
 
  private:
   void fold() {
-    for (const auto& [reason, count] : counts_) folded_[without_numbers(reason)] += count;
+    for (const auto& [reason, count] : counts_) {
+      folded_[reason.starts_with("constraint: ") ? reason : without_numbers(reason)] += count;
+    }
     counts_.clear();
   }
   std::unordered_map<std::string, std::uint64_t> counts_;

@@ -36,7 +36,6 @@ RC_GTEST_PROP(StepTimeAlone, FastForwardedEqualsTheWholeStepToTheTick, ()) {
 /// Plans of one model and cluster, one after the other, leave nothing behind.
 RC_GTEST_PROP(Evaluator, AnswersAsPredictDoesWhateverWasAskedBefore, ()) {
   Job job = fixtures::any_job();
-  job.model.layers = 24;
   Evaluator evaluator(job);
   for (int i = 0; i < 6; ++i) {
     Job other = fixtures::any_job();
@@ -44,6 +43,15 @@ RC_GTEST_PROP(Evaluator, AnswersAsPredictDoesWhateverWasAskedBefore, ()) {
     other.model = job.model;
     other.framework = job.framework;
     other.cluster = job.cluster;
+    // What only goes with the other model's layers stays with them.
+    other.plan.lora = job.plan.lora;
+    other.plan.frozen_layers = job.plan.frozen_layers;
+    other.plan.decoder_length = job.plan.decoder_length;
+    other.plan.sequence_length = job.plan.sequence_length;
+    other.plan.tensor_grid = job.plan.tensor_grid;
+    other.plan.context_parallel = job.plan.context_parallel;
+    other.plan.cp_comm_type = job.plan.cp_comm_type;
+    other.plan.offload_activations = 0;
     other.plan.data_parallel = 1;
     if (job.cluster.gpus % other.plan.gpus() != 0) continue;
     const std::int64_t microbatches = other.plan.global_batch;
