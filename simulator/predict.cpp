@@ -5,6 +5,7 @@
 #include "models/families.hpp"
 #include "simulator/collectives/collective_time.hpp"
 #include "simulator/execution/lower.hpp"
+#include "simulator/execution/pass_ops.hpp"
 #include "simulator/execution/pass_times.hpp"
 #include "simulator/report/memory_over_time.hpp"
 #include "simulator/report/summarize.hpp"
@@ -29,6 +30,9 @@ Boundary boundary_of(const Job& job, const Sharding& sharding) {
   if (*job.framework.p2p_scatter_gather && sharding.tensor > 1) return {whole / sharding.tensor, whole};
   return {whole, Bytes(0)};
 }
+
+/// Share of a GPU's multiprocessors (Transformer Engine base.py: 16 for the methods bulk and pipeline).
+double left_by_userbuffers(const Gpu& gpu) { return *gpu.sms > 32 ? 1 - 16.0 / *gpu.sms : 1; }
 
 /// The passes of every stage, by the plan's schedule.
 PipelineOrder order_of(const Job& job, const ShardedModel& model, const CostModel& costs, Bytes boundary) {
@@ -68,13 +72,14 @@ Report predict(const Job& given, const ExecutionOptions& asked, Timeline* trace)
   const Sharding sharding = sharding_of(job);
   const std::int64_t positions = job.model.max_positions > 0 ? job.model.max_positions : job.plan.sequence_length;
   const ModelGraph graph = fine_tuned(family_of(job.model)->build(job.model, padded_vocab(job), positions), job.plan);
-  const ShardedModel model = shard(graph, job.plan, sharding, chunk_placement(job.plan));
+  ShardedModel model = shard(graph, job.plan, sharding, chunk_placement(job.plan));
   const Boundary boundary = boundary_of(job, sharding);
   // The events executor samples the spread of speed when it simulates every rank; else its expectation is added.
   const bool expected = options.jitter && !(options.executor == Executor::events && !options.fold);
   CostModel costs(job.cluster, job.plan, expected);
   if (job.plan.zero >= 3) costs.limit_sharding_nics(*job.framework.sharding_nics);
 
+  if (sharding.tp_overlap == "userbuffers") share_multiprocessors(model, costs, left_by_userbuffers(job.cluster.gpu));
   const PipelineOrder order = order_of(job, model, costs, boundary.sent);
   const std::vector<std::int64_t> in_flight = chunks_in_flight(order);
   const SummaryInput summary{job,
@@ -86,7 +91,7 @@ Report predict(const Job& given, const ExecutionOptions& asked, Timeline* trace)
                              in_flight};
   summarize_model(summary, report);
   const Programs programs =
-      lower({model, job.plan, job.framework, job.cluster, costs, order, boundary.sent, boundary.gathered,
+      lower({model, job.plan, job.framework, job.cluster, costs, order, boundary.sent, boundary.gathered, static_cast<double>(job.model.hidden),
              reduced_bytes(job.plan), element_bytes(job.plan.precision), options.granularity});
   Simulated simulated = simulate(programs, job, options);
   summarize(summary, simulated.timeline, report);

@@ -14,17 +14,23 @@ namespace stepcast {
 std::string unsupported_reason(const Job& job) {
   const ParallelPlan& plan = job.plan;
   if (family_of(job.model) == nullptr) return "a model family without a builder";
+  const bool other_layers = job.model.moe || job.model.ssm || job.model.encoder_layers > 0;
+  if (plan.tensor_grid != "1d" && (other_layers || plan.lora || plan.frozen_layers > 0)) {
+    return "experts, encoders, state spaces or fine-tuning on a grid of tensor-parallel ranks";
+  }
+  if (plan.shard_group && job.model.moe) return "hybrid sharding of experts";
+  if (plan.loosely_synchronised() && plan.zero > 0) return "local steps, gossip or asynchronous gradients with ZeRO";
+  if (plan.gradient_compression != "none" && plan.zero > 0) return "compressed gradients with ZeRO";
+  if ((plan.zero_quantized_gradients || plan.zero_hpz_partition_size) && job.model.moe) return "ZeRO++ of experts";
   if (plan.context_parallel > 1 && (!job.model.causal || job.model.encoder_layers > 0)) {
     return "context parallelism with an encoder";
   }
   if (plan.context_parallel > 1 && job.model.ssm) return "context parallelism with state-space layers";
-  if (plan.shard_group) return "hybrid sharding (HSDP)";
   if (plan.context_parallel > 1 && !plan.flash_attention.value_or(true)) {
     return "context parallelism with unfused attention";
   }
   if (!recompute_policy(plan.recompute)) return fmt::format("recompute policy '{}'", plan.recompute);
-  const Schedule* const schedule = find_schedule(plan.schedule);
-  if (schedule == nullptr) return fmt::format("pipeline schedule '{}'", plan.schedule);
+  if (find_schedule(plan.schedule) == nullptr) return fmt::format("pipeline schedule '{}'", plan.schedule);
   if (plan.optimizer != "adam") return fmt::format("optimizer '{}'", plan.optimizer);
   return "";
 }
@@ -33,6 +39,58 @@ namespace {
 
 std::string not_divisible(std::string_view what, std::int64_t value, std::string_view by, std::int64_t divisor) {
   return fmt::format("{} ({}) is no multiple of {} ({})", what, value, by, divisor);
+}
+
+/// Why a group of replicas cannot be cut into parts of that size.
+std::string uneven_group(const ParallelPlan& plan, std::string_view what, std::int64_t size) {
+  const std::int64_t cp = plan.context_parallel;
+  if (plan.dense_copies() % size != 0) {
+    return fmt::format("data_parallel x context_parallel ({}) is no multiple of {} ({})", plan.dense_copies(), what,
+                       size);
+  }
+  return size % cp == 0 || cp % size == 0 ? "" : not_divisible(what, size, "context_parallel", cp);
+}
+
+std::string sharding_infeasible(const ParallelPlan& plan) {
+  if (plan.shard_group) {
+    if (plan.zero == 0) return "shard_group without ZeRO: there is nothing that its ranks share";
+    if (std::string reason = uneven_group(plan, "shard_group", *plan.shard_group); !reason.empty()) return reason;
+  }
+  if (plan.zero < 3 &&
+      (plan.zero_hpz_partition_size || plan.zero_quantized_gradients || plan.zero_quantized_weights)) {
+    return "ZeRO++ (zero_quantized_weights, zero_hpz_partition_size, zero_quantized_gradients) needs zero: 3";
+  }
+  if (plan.zero_hpz_partition_size) {
+    if (plan.shard_group) return "zero_hpz_partition_size and shard_group are two ways to the same end: choose one";
+    return uneven_group(plan, "zero_hpz_partition_size", *plan.zero_hpz_partition_size);
+  }
+  if (plan.zero_quantized_gradients) return "zero_quantized_gradients needs zero_hpz_partition_size: the ranks of a node";
+  const int loose = (plan.local_steps > 1) + (plan.gossip_neighbours > 0) + plan.asynchronous_data;
+  if (loose > 1) return "local_steps, gossip_neighbours and asynchronous_data exclude each other";
+  if (plan.gossip_neighbours >= plan.data_parallel && plan.gossip_neighbours > 0) {
+    return fmt::format("gossip_neighbours ({}) of data_parallel ({}) copies", plan.gossip_neighbours,
+                       plan.data_parallel);
+  }
+  return "";
+}
+
+std::string grid_infeasible(const ParallelPlan& plan) {
+  if (plan.tensor_grid == "1d" || plan.tensor_parallel == 1) return "";
+  const std::int64_t q = plan.tensor_side();
+  const std::int64_t ranks = plan.tensor_grid == "3d" ? q * q * q : q * q * plan.tensor_depth;
+  if (ranks == plan.tensor_parallel) return "";
+  return fmt::format("tensor_parallel ({}) ranks make no {} grid{}", plan.tensor_parallel, plan.tensor_grid,
+                     plan.tensor_grid == "2.5d" ? fmt::format(" of depth {}", plan.tensor_depth) : "");
+}
+
+std::string context_infeasible(const Architecture& model, const ParallelPlan& plan) {
+  if (plan.context_parallel == 1) return "";
+  const std::int64_t inner = plan.context_inner(), local_heads = model.heads / plan.tensor_parallel;
+  if (plan.context_parallel % inner != 0) {
+    return not_divisible("context_parallel", plan.context_parallel, "context_parallel_a2a", inner);
+  }
+  if (local_heads % inner != 0) return not_divisible("heads / tensor_parallel", local_heads, "the ranks of a2a", inner);
+  return "";
 }
 
 std::string experts_infeasible(const Architecture& model, const ParallelPlan& plan) {
@@ -87,7 +145,10 @@ std::string infeasible_reason(const Job& job) {
   if (plan.frozen_layers > model.layers) {
     return fmt::format("frozen_layers {} of a model with {} layers", plan.frozen_layers, model.layers);
   }
-  if (const std::string reason = experts_infeasible(model, plan); !reason.empty()) return reason;
+  for (const std::string& reason : {experts_infeasible(model, plan), sharding_infeasible(plan), grid_infeasible(plan),
+                                    context_infeasible(model, plan)}) {
+    if (!reason.empty()) return reason;
+  }
   const std::int64_t virtual_stages = path_length(chunk_placement(plan), plan.pipeline_parallel, plan.virtual_stages);
   // Where embedding and loss take a layer's slot each, a chunk may hold nothing else.
   const bool slots = (model.layers + 2) % virtual_stages == 0;
@@ -166,6 +227,10 @@ Job resolve(const Job& given) {
   defaults.take(plan.overlap_param_gather, *framework.overlap_param_gather, "framework.overlap_param_gather",
                 plan.data_parallel > 1 && plan.zero >= 1);
   defaults.take(plan.overlap_tp, *framework.overlap_tp, "framework.overlap_tp", plan.tensor_parallel > 1);
+  if (*plan.overlap_tp) defaults.take(plan.tp_overlap, *framework.tp_overlap, "framework.tp_overlap", *framework.tp_overlap);
+  if (plan.context_parallel > 1) {
+    defaults.take(plan.cp_comm_type, *framework.cp_comm_type, "framework.cp_comm_type", *framework.cp_comm_type);
+  }
   defaults.take(plan.overlap_p2p, *framework.overlap_p2p, "framework.overlap_p2p", plan.virtual_stages > 1);
   defaults.take(plan.grad_reduce_dtype, *framework.grad_reduce_dtype, "plan.grad_reduce_dtype",
                 *framework.grad_reduce_dtype);
@@ -225,6 +290,12 @@ Sharding sharding_of(const Job& job) {
   sharding.tensor = plan.tensor_parallel;
   sharding.context = plan.context_parallel;
   sharding.sequence_parallel = plan.sequence_parallel && plan.tensor_parallel > 1;
+  if (plan.tensor_parallel > 1 && plan.tensor_grid != "1d") {
+    sharding.tensor_grid = plan.tensor_grid;
+    sharding.grid_side = plan.tensor_side();
+    sharding.grid_depth = plan.tensor_grid == "2.5d" ? plan.tensor_depth : 1;
+    sharding.sequence_parallel = true;  // activations lie in blocks of 1/t everywhere
+  }
   sharding.precision = plan.precision;
   sharding.element = computed_bytes(plan);
   sharding.gradient = accumulated_bytes(plan, job.framework);
@@ -239,7 +310,9 @@ Sharding sharding_of(const Job& job) {
     sharding.attention_kernel = kernels.find(available_kernel(*job.framework.attention_kernel, job.cluster.gpu))->first;
   }
   sharding.microbatches = static_cast<double>(plan.microbatches());
-  sharding.tp_exposed = plan.overlap_tp.value() ? *job.framework.tp_overlap_exposed : 1.0;
+  if (plan.context_parallel > 1) sharding.cp_comm_type = *plan.cp_comm_type;
+  sharding.context_inner = static_cast<double>(plan.context_inner());
+  if (plan.overlap_tp.value()) sharding.tp_overlap = *plan.tp_overlap;
   sharding.framework = &job.framework;
   if (job.model.moe) sharding.expert = expert_sharding_of(job, sharding);
   return sharding;

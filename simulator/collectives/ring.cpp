@@ -70,19 +70,23 @@ Seconds all_to_all_time(Bytes size, const GroupShape& group, const Cluster& clus
 Seconds collective_time(CollectiveKind kind, Bytes size, const GroupShape& group, const Cluster& cluster) {
   if (group.ranks <= 1) return Seconds(0);
   if (kind == CollectiveKind::all_to_all) return all_to_all_time(size, group, cluster);
+  if (kind == CollectiveKind::send_recv) return point_to_point_time(size, group.crosses_network(), cluster);
   if (follows_nccl(group, cluster)) return nccl_time({kind, size, group, cluster});
   const Hop hop = ring_hop(cluster, group);
   const LinkTier& tier = group.crosses_network() ? cluster.fabric.nic : cluster.node.intra;
   const double n = static_cast<double>(group.ranks);
   const double rounds = kind == CollectiveKind::all_reduce ? 2 : 1;
+  // Of the size, what each link carries: all of it where one rank has what all get, or gets what all have.
+  const bool whole = kind == CollectiveKind::broadcast || kind == CollectiveKind::reduce;
+  const double moved = whole ? 1 : rounds * (n - 1) / n;
   const double outside_steps = group.crosses_network() ? rounds * static_cast<double>(group.domains() - 1) : 0;
   const double inside_steps = rounds * (n - 1) - outside_steps;
   const Seconds ring = inside_steps * *cluster.node.intra.latency + outside_steps * *cluster.fabric.nic.latency +
-                       rounds * (n - 1) / n * size / hop.bandwidth;
+                       moved * size / hop.bandwidth;
   const Seconds best =
       kind == CollectiveKind::all_reduce ? std::min(ring, tree_all_reduce(size, group, cluster)) : ring;
   // The ramp: moving half_size more bytes than asked for is what the pipeline of chunks costs to fill and drain.
-  const Seconds ramp = rounds * (n - 1) / n * std::min(*tier.half_size, size) / hop.bandwidth;
+  const Seconds ramp = moved * std::min(*tier.half_size, size) / hop.bandwidth;
   return *tier.launch + best + ramp;
 }
 

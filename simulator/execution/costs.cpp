@@ -13,7 +13,7 @@ CostModel::CostModel(const Cluster& cluster, const ParallelPlan& plan, bool expe
     : cluster_(cluster), plan_(plan), order_(parse_rank_order(plan.placement)) {
   for (std::size_t p = 0; p < precision_names.size(); ++p) gemm_.emplace_back(cluster.gpu, static_cast<Precision>(p));
   if (!expected_spread) return;
-  clock_slowdown_ = 1 + cluster.gpu.speed_spread * expected_slowest(static_cast<double>(plan.gpus()));
+  clock_slowdown_ = 1 + cluster.gpu.speed_spread * expected_slowest(static_cast<double>(plan.gpus_in_step()));
   launch_slowdown_ = 1 + cluster.gpu.launch_spread * expected_slowest(plan.tensor_parallel);
 }
 
@@ -46,6 +46,29 @@ GroupShape CostModel::shape(GroupKind group) const {
     case GroupKind::expert: return along(expert_placement(order_, plan_), {expert});
     case GroupKind::expert_tensor: return along(expert_placement(order_, plan_), {tensor});
     case GroupKind::expert_data: return along(expert_placement(order_, plan_), {data});
+    case GroupKind::data_inner: return data_inner_shape();
+    case GroupKind::data_outer: {
+      const Placement dense = dense_placement(order_, plan_);
+      const std::int64_t inner = plan_.data_inner(), cp = plan_.context_parallel;
+      const std::int64_t stride =
+          inner < cp ? dense.stride(context) * inner : dense.stride(data) * std::max<std::int64_t>(1, inner / cp);
+      return group_shape(cluster_, plan_.dense_copies() / inner, stride);
+    }
+    case GroupKind::context_inner:
+      return group_shape(cluster_, plan_.context_inner(), dense_placement(order_, plan_).stride(context));
+    case GroupKind::context_outer:
+      return group_shape(cluster_, plan_.context_parallel / plan_.context_inner(),
+                         dense_placement(order_, plan_).stride(context) * plan_.context_inner());
+    case GroupKind::tensor_row:
+      return group_shape(cluster_, plan_.tensor_side(), dense_placement(order_, plan_).stride(tensor));
+    case GroupKind::tensor_column:
+      return group_shape(cluster_, plan_.tensor_side(),
+                         dense_placement(order_, plan_).stride(tensor) * plan_.tensor_side());
+    case GroupKind::tensor_depth: {
+      const std::int64_t layer = std::int64_t{plan_.tensor_side()} * plan_.tensor_side();
+      return group_shape(cluster_, plan_.tensor_parallel / layer,
+                         dense_placement(order_, plan_).stride(tensor) * layer);
+    }
     case GroupKind::embedding:  // the first stage and the last
       return group_shape(cluster_, 2, dense_placement(order_, plan_).stride(pipeline) * (plan_.pipeline_parallel - 1));
     case GroupKind::world: return group_shape(cluster_, plan_.gpus(), 1);
@@ -53,12 +76,22 @@ GroupShape CostModel::shape(GroupKind group) const {
   return {};
 }
 
+GroupShape CostModel::data_inner_shape() const {
+  const std::int64_t inner = plan_.data_inner(), cp = plan_.context_parallel;
+  ParallelPlan part = plan_;
+  part.context_parallel = static_cast<int>(std::min(inner, cp));
+  part.data_parallel = static_cast<int>(std::max<std::int64_t>(1, inner / cp));
+  const RankDimension dimensions[] = {context, data};
+  return dense_placement(order_, part).shape(cluster_, dimensions);
+}
+
 bool CostModel::stages_cross_network() const {
   return distance_crosses_network(cluster_, dense_placement(order_, plan_).stride(pipeline));
 }
 
 Seconds CostModel::collective(CollectiveKind kind, GroupKind group, Bytes size) const {
-  const bool sharding = group == GroupKind::data || group == GroupKind::expert_data;
+  const bool sharding =
+      group == GroupKind::data || group == GroupKind::expert_data || group == GroupKind::data_inner;
   const Cluster& cluster = sharding && sharding_cluster_ ? *sharding_cluster_ : cluster_;
   return collective_time(kind, size, shape(group), cluster);
 }
@@ -112,7 +145,12 @@ namespace {
 
 Bucket bucket_of(GroupKind group) {
   switch (group) {
-    case GroupKind::context: return Bucket::cp_comm;
+    case GroupKind::context:
+    case GroupKind::context_inner:
+    case GroupKind::context_outer: return Bucket::cp_comm;
+    case GroupKind::data:
+    case GroupKind::data_inner:
+    case GroupKind::data_outer: return Bucket::dp_comm;
     case GroupKind::expert:
     case GroupKind::expert_tensor: return Bucket::ep_comm;
     default: return Bucket::tp_comm;
@@ -123,10 +161,9 @@ Bucket bucket_of(GroupKind group) {
 
 OpCost CostModel::op(const LocalOp& op) const {
   if (const auto* collective_op = std::get_if<Collective>(&op.work)) {
-    const auto& [kind, group, size, exposed_share, exchange] = *collective_op;
-    const Seconds whole =
+    const auto& [kind, group, size, exchange] = *collective_op;
+    const Seconds time =
         exchange ? token_exchange_time(*exchange, shape(group), cluster_) : collective(kind, group, size);
-    const Seconds time = whole * exposed_share;
     const Bucket bucket = bucket_of(group);
     return {to_ticks(time), time, bucket, Bound::network, evidence_of(cluster_.node.intra.efficiency.basis), false};
   }

@@ -59,6 +59,7 @@ class CostModel {
 
  private:
   KernelTime kernel_time(const LocalOp& op) const;
+  GroupShape data_inner_shape() const;
 
   const Cluster& cluster_;
   const ParallelPlan& plan_;

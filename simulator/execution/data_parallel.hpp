@@ -79,4 +79,7 @@ std::unique_ptr<DataParallelism> replicated(const StageContext& stage);
 /// ZeRO-3 and FSDP (ZeRO-2 where parameters stay gathered): blocks gathered before use, gradients scattered after.
 std::unique_ptr<DataParallelism> fully_sharded(const StageContext& stage);
 
+/// Copies that do not wait for each other in every step: local SGD, gossip, asynchronous gradients.
+std::unique_ptr<DataParallelism> loosely_synchronised(const StageContext& stage);
+
 }  // namespace stepcast

@@ -4,6 +4,10 @@
 /// its backward pass; both share one communicator, so they run in launch order: gather of unit i-1 before the scatter of
 /// unit i. Copies out of the gather buffer and into the scatter buffer are kernels of the compute stream. A unit that
 /// runs backward right after its own forward (the head) stays gathered.
+///
+/// Hybrid sharding (HSDP, MiCS): shards inside a group, and an all_reduce of each shard's gradients over the groups on a
+/// communicator and stream of its own. ZeRO++ (arXiv 2306.10209): parameters gathered in int8 (qwZ), in the backward pass
+/// from a second copy inside the node (hpZ), gradients exchanged in int4 inside the node and then between nodes (qgZ).
 
 #include <algorithm>
 #include <optional>
@@ -45,9 +49,14 @@ class FullySharded : public DataParallelism {
     const ParameterCount trained = at.block.trained;
     copy("copy_in", (in_.parameter_bytes + in_.gradient_bytes) * trained.total());  // widened to the reduced type
     const ParameterCount gradient = trained * in_.gradient_bytes;
-    launch(CollectiveKind::reduce_scatter, gradient, "gradient_scatter");
+    if (in_.plan.zero_quantized_gradients) {
+      exchange_quantised(trained.total());
+    } else {
+      launch(CollectiveKind::reduce_scatter, gradient, "gradient_scatter");
+      reduce_over_replicas(gradient.dense);
+    }
     if (downloads_gradients()) {
-      const Bytes owned(gradient.dense / static_cast<double>(in_.plan.dense_copies()) +
+      const Bytes owned(gradient.dense / static_cast<double>(in_.plan.shard_ranks()) +
                         gradient.expert / static_cast<double>(in_.plan.expert_copies()));
       stage_.builder.local(Stream::host_download, Bucket::dp_comm, "gradient_download",
                            host_copy_time(owned * in_.plan.on_cpu(), in_.cluster.node),
@@ -56,7 +65,7 @@ class FullySharded : public DataParallelism {
   }
 
   void after_pass(const PassStep&) override {}
-  std::int32_t finish_gradients() override { return stage_.builder.last(Stream::data); }
+  std::int32_t finish_gradients() override { return stage_.builder.last(Stream::data); }  // and its replicas' stream
   bool downloads_gradients() const override { return in_.plan.optimizer_on_cpu() && shards(); }
   std::int32_t after_optimizer() override { return -1; }
 
@@ -65,6 +74,7 @@ class FullySharded : public DataParallelism {
   struct Unit {
     ParameterCount count;
     bool needs_gather = false;   ///< its parameters are not there yet
+    bool backward = false;
     std::int32_t gathered = -1;  ///< the instruction
   };
   struct Pass {
@@ -82,8 +92,11 @@ class FullySharded : public DataParallelism {
   bool pipelined() const { return in_.plan.pipeline_parallel > 1; }
   bool reshards() const { return in_.plan.zero >= 3 && in_.plan.reshard_after_forward.value_or(!pipelined()); }
   bool scatters(const PassStep& step) const {
-    return makes_weight_gradients(step.kind) && (!pipelined() || stage_.ends.last(step));
+    return makes_weight_gradients(step.kind) && (!no_sync() || stage_.ends.last(step));
   }
+
+  bool no_sync() const { return in_.plan.no_sync.value_or(pipelined()); }
+  bool hybrid() const { return in_.plan.shard_ranks() < in_.plan.dense_copies(); }
 
   /// The units of the whole step in the order in which they run.
   void plan_units() {
@@ -109,6 +122,7 @@ class FullySharded : public DataParallelism {
         Unit& unit = units_.emplace_back(Unit{blocks[chunk][place]});
         if (step.kind == PassKind::backward_weight) continue;  // multiplies activations and gradients alone
         const std::size_t block = first_block[chunk] + place;
+        unit.backward = step.kind != PassKind::forward;
         unit.needs_gather = !(reshards() ? previous == block : present[block]);
         pass.walked = pass.walked || unit.needs_gather;
         present[block] = true;
@@ -121,11 +135,45 @@ class FullySharded : public DataParallelism {
   void gather(std::size_t index) {
     Unit& unit = units_[index];
     if (!unit.needs_gather || unit.gathered >= 0) return;
+    const bool from_node = unit.backward && in_.plan.zero_hpz_partition_size;
+    const bool quantised = in_.plan.zero_quantized_weights && !from_node;
+    const double element = quantised ? quantised_bytes(8) : in_.parameter_bytes;
+    if (quantised) {  // the shard is quantised before, the gathered parameters are widened after
+      const double shard = unit.count.total() / static_cast<double>(in_.plan.shard_ranks());
+      copy("quantise", (in_.parameter_bytes + element) * (shard + unit.count.total()));
+    }
     const std::int32_t there = upload(unit.count * in_.parameter_bytes);
     const std::int32_t whole =
-        launch(CollectiveKind::all_gather, unit.count * in_.parameter_bytes, "parameter_gather", there);
+        launch(CollectiveKind::all_gather, unit.count * element, "parameter_gather", there, from_node);
     unit.gathered = whole >= 0 ? whole : there;  // one rank has nothing to gather
   }
+
+  /// Bytes of an element of that many bits, with a 16-bit scale a block of 2048 (DeepSpeed's quantisers).
+  static double quantised_bytes(double bits) { return bits / 8 + 2.0 / 2048; }
+
+  void reduce_over_replicas(double bytes) {
+    if (!hybrid()) return;
+    stage_.builder.collective(Stream::replica, Bucket::dp_comm,
+                              {CollectiveKind::all_reduce, GroupKind::data_outer,
+                               Bytes(bytes / static_cast<double>(in_.plan.shard_ranks()))},
+                              "replica_reduce", {stage_.builder.last(Stream::data)});
+  }
+
+  /// qgZ: int4 to the owners inside the node, sums, and int4 of these to the owners among the nodes.
+  void exchange_quantised(double parameters) {
+    const double element = quantised_bytes(4), inner = static_cast<double>(in_.plan.data_inner());
+    copy("quantise", (in_.parameter_bytes + 2 * element + in_.gradient_bytes / inner) * parameters);
+    const std::int32_t computed = stage_.builder.last(Stream::compute);
+    for (const auto& [group, share, ranks] :
+         {std::tuple(GroupKind::data_inner, 1.0, in_.plan.data_inner()),
+          {GroupKind::data_outer, inner, in_.plan.dense_copies() / in_.plan.data_inner()}}) {
+      if (ranks <= 1) continue;
+      stage_.builder.collective(Stream::data, Bucket::dp_comm,
+                                {CollectiveKind::all_to_all, group, Bytes(element * parameters / share)},
+                                "gradient_exchange", {computed});
+    }
+  }
+
   void gather_first_of_next(const PassStep& step) {
     const std::size_t next = stage_.index(step) + 1;
     if (next < passes_.size() && passes_[next].walked && passes_[next].units > 0) gather(passes_[next].first_unit);
@@ -135,7 +183,7 @@ class FullySharded : public DataParallelism {
   /// 6.1), on a stream beside. @return the copy, or -1
   std::int32_t upload(ParameterCount bytes) {
     if (!in_.plan.parameters_on_cpu()) return -1;
-    const Bytes share(bytes.dense / static_cast<double>(in_.plan.dense_copies()) +
+    const Bytes share(bytes.dense / static_cast<double>(in_.plan.shard_ranks()) +
                       bytes.expert / static_cast<double>(in_.plan.expert_copies()));
     const int of_node = static_cast<int>(std::min<std::int64_t>(in_.cluster.gpus, in_.cluster.gpus_per_node));
     return stage_.builder.local(Stream::host_upload, Bucket::dp_comm, "parameter_upload",
@@ -144,10 +192,14 @@ class FullySharded : public DataParallelism {
   }
 
   /// A block's dense parameters and its experts are units of their own groups. @return the last, or -1
-  std::int32_t launch(CollectiveKind kind, ParameterCount bytes, std::string_view name, std::int32_t after = -1) {
+  std::int32_t launch(CollectiveKind kind, ParameterCount bytes, std::string_view name, std::int32_t after = -1,
+                      bool from_node = false) {
     const std::int32_t computed = stage_.builder.last(Stream::compute);
     std::int32_t last = -1;
-    for (const auto& [group, size, copies] : {std::tuple(GroupKind::data, bytes.dense, in_.plan.dense_copies()),
+    const bool inner = hybrid() || from_node;
+    const GroupKind dense = inner ? GroupKind::data_inner : GroupKind::data;
+    const std::int64_t ranks = inner ? in_.plan.data_inner() : in_.plan.dense_copies();
+    for (const auto& [group, size, copies] : {std::tuple(dense, bytes.dense, ranks),
                                               {GroupKind::expert_data, bytes.expert, in_.plan.expert_copies()}}) {
       if (size <= 0 || copies <= 1) continue;
       last =

@@ -11,6 +11,7 @@
 #include "simulator/execution/program_builder.hpp"
 #include "simulator/execution/step_work.hpp"
 #include "simulator/memory/memory_use.hpp"
+#include "simulator/parallelism/methods.hpp"
 #include "simulator/parallelism/offload.hpp"
 #include "simulator/schedules/schedule.hpp"
 
@@ -68,6 +69,7 @@ class StageLowering {
   }
 
   static std::unique_ptr<DataParallelism> scheme(const StageContext& stage) {
+    if (stage.in.plan.loosely_synchronised()) return loosely_synchronised(stage);
     return stage.in.plan.zero >= 2 ? fully_sharded(stage) : replicated(stage);
   }
 
@@ -189,13 +191,32 @@ class StageLowering {
 
   // --- passes ---------------------------------------------------------------------------------------------------
 
+  /// Operators that the host calls. A product cut into parts counts as it does whole, with one transfer: the software that
+  /// cuts it launches the parts itself.
+  static double operators_called(const OpList& ops) {
+    double called = 0;
+    const LocalOp* cut = nullptr;  // a part of the product that is being cut
+    const LocalOp* transfer = nullptr;
+    for (const LocalOp& op : ops) {
+      const bool gathers = op.name == part_of_gather, scatters = op.name == part_of_scatter;
+      const bool again = gathers || scatters ? transfer != nullptr && transfer->name == op.name
+                                             : cut != nullptr && cut->name == op.name && cut->pass == op.pass;
+      if (again) continue;
+      ++called;
+      if (scatters) cut = &ops[static_cast<std::size_t>(op.after)];
+      if (!gathers && !scatters) cut = transfer != nullptr && transfer->name == part_of_gather ? &op : nullptr;
+      transfer = gathers || scatters ? &op : nullptr;
+    }
+    return called;
+  }
+
   Seconds host_time(const LocalBlock& block, const OpList& ops, PassKind kind) const {
     const Framework& framework = in_.framework;
     const bool layer = &block != &in_.model.embedding && &block != &in_.model.head;
     if (!layer || *framework.launch_mode != LaunchMode::eager || in_.plan.cuda_graphs.value_or(false))
       return Seconds(0);
     if (ops.empty()) return Seconds(0);
-    if (block.expert_parameters > 0) return *framework.host_time_per_moe_operator * static_cast<double>(ops.size());
+    if (block.expert_parameters > 0) return *framework.host_time_per_moe_operator * operators_called(ops);
     const Seconds once = *framework.host_time_per_layer_forward;
     if (kind == PassKind::forward) return once;
     const Seconds back = *framework.host_time_per_layer_backward + block.recomputed_share * once;
@@ -352,11 +373,13 @@ class StageLowering {
                      {last_pass, reduced});
     }
     // The norm of all gradients is a barrier across the whole job.
-    builder_.local(
-        Stream::compute, Bucket::optimizer, "gradient_norm", in_.costs.memory_pass(work_.norm),
-        {reduced, builder_.last(Stream::tensor), builder_.last(Stream::expert), builder_.last(Stream::host_download)});
-    builder_.collective(Stream::compute, Bucket::dp_comm, {CollectiveKind::all_reduce, GroupKind::world, Bytes(4)},
-                        "gradient_norm_reduce", {});
+    builder_.local(Stream::compute, Bucket::optimizer, "gradient_norm", in_.costs.memory_pass(work_.norm),
+                   {reduced, builder_.last(Stream::replica), builder_.last(Stream::tensor),
+                    builder_.last(Stream::expert), builder_.last(Stream::host_download)});
+    if (!plan.loosely_synchronised()) {
+      builder_.collective(Stream::compute, Bucket::dp_comm, {CollectiveKind::all_reduce, GroupKind::world, Bytes(4)},
+                          "gradient_norm_reduce", {});
+    }
     builder_.local(Stream::compute, Bucket::optimizer, "optimizer", in_.costs.memory_pass(work_.update), {});
     if (plan.optimizer_on_cpu()) {
       const auto of_node = static_cast<int>(std::min<std::int64_t>(in_.cluster.gpus, in_.cluster.gpus_per_node));
@@ -451,7 +474,10 @@ Programs lower(const LoweringInput& input) {
                    plan.data_parallel,
                    plan.pipeline_parallel,
                    plan.expert_tensor_parallel.value_or(1),
-                   plan.expert_parallel};
+                   plan.expert_parallel,
+                   plan.data_inner(),
+                   plan.context_inner(),
+                   plan.tensor_side()};
   Labels labels;
   Messages messages;
   for (int stage = 0; stage < input.plan.pipeline_parallel; ++stage) {

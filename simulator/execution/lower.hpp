@@ -23,6 +23,7 @@ struct LoweringInput {
   const PipelineOrder& order;
   Bytes boundary;              ///< activation that one GPU sends to the next stage
   Bytes boundary_gather;       ///< tensor that tensor-parallel ranks then all_gather (0: none)
+  double hidden = 1;           ///< width of the model's matrices
   double gradient_bytes = 4;   ///< per parameter, as reduced
   double parameter_bytes = 2;  ///< per parameter, as gathered
   Granularity granularity = Granularity::chunk;

@@ -64,6 +64,45 @@ struct Cursor {
 
 }  // namespace
 
+namespace {
+
+/// A kernel that would take `alone`, of which `beside` lies beside something that leaves it that share of the GPU.
+double stretched(SimTime alone, SimTime busy, double sms_left) {
+  // What it would do in the time that both run takes 1 / sms_left as long.
+  const SimTime beside = std::min(busy, SimTime{std::llround(static_cast<double>(alone.ps) / sms_left)});
+  return 1 + static_cast<double>(beside.ps) * (1 - sms_left) / static_cast<double>(alone.ps);
+}
+
+void share_multiprocessors(OpList& ops, const CostModel& costs, double sms_left) {
+  std::vector<SimTime> ends(ops.size());
+  std::array<SimTime, lane_count> free{};
+  SimTime taken_from, taken_to;  // by the last collective
+  for (std::size_t i = 0; i < ops.size(); ++i) {
+    LocalOp& op = ops[i];
+    SimTime& lane = free[static_cast<std::size_t>(op.lane)];
+    const SimTime ready = op.after < 0 ? SimTime{} : ends[static_cast<std::size_t>(op.after)];
+    const SimTime start = std::max(lane, ready), alone = costs.op(op).duration;
+    if (std::holds_alternative<Gemm>(op.work) && taken_to > start && start + alone > taken_from && alone > SimTime{}) {
+      op.stretch = stretched(alone, taken_to - std::max(start, taken_from), sms_left);
+    }
+    lane = ends[i] = start + costs.op(op).duration;
+    const auto* collective = std::get_if<Collective>(&op.work);
+    if (collective != nullptr && op.lane == Lane::comm && collective->kind != CollectiveKind::send_recv) {
+      taken_from = start;
+      taken_to = ends[i];
+    }
+  }
+}
+
+}  // namespace
+
+void share_multiprocessors(ShardedModel& model, const CostModel& costs, double sms_left) {
+  for (LocalBlock& block : model.kinds) {
+    share_multiprocessors(block.forward, costs, sms_left);
+    share_multiprocessors(block.backward, costs, sms_left);
+  }
+}
+
 OpList side_by_side(const OpList& one, const OpList& other, const CostModel& costs, double sms_left) {
   std::array<Cursor, 2> passes{Cursor{one}, Cursor{other}};
   OpList merged;
@@ -82,10 +121,7 @@ OpList side_by_side(const OpList& one, const OpList& other, const CostModel& cos
     const SimTime start = start_of(pass);
     const SimTime alone = costs.op(op).duration;
     if (op.lane == Lane::compute && exchanging > start && alone > SimTime{}) {
-      // What it would do in the time that both run takes 1 / sms_left as long.
-      const SimTime beside =
-          std::min(exchanging - start, SimTime{std::llround(static_cast<double>(alone.ps) / sms_left)});
-      op.stretch = 1 + static_cast<double>(beside.ps) * (1 - sms_left) / static_cast<double>(alone.ps);
+      op.stretch = stretched(alone, exchanging - start, sms_left);
     }
     const SimTime end = start + costs.op(op).duration;
     if (op.lane == Lane::expert) exchanging = end;

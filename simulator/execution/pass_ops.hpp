@@ -21,4 +21,8 @@ OpList in_turn(const std::vector<std::pair<const OpList*, int>>& blocks);
 /// run.
 OpList side_by_side(const OpList& one, const OpList& other, const CostModel& costs, double sms_left);
 
+/// Stretches the products of each block that run beside a collective of Transformer Engine's userbuffers, by the
+/// multiprocessors that it takes and for as long as it takes them. Ring exchanges go by copy engine and take none.
+void share_multiprocessors(ShardedModel& model, const CostModel& costs, double sms_left);
+
 }  // namespace stepcast

@@ -54,6 +54,8 @@ struct Program {
 struct RankGrid {
   std::int64_t tensor = 1, context = 1, data = 1, pipeline = 1;
   std::int64_t expert_tensor = 1, expert = 1;
+  std::int64_t data_inner = 1, context_inner = 1;  ///< of data and context
+  std::int64_t tensor_side = 1;                    ///< of a grid of tensor-parallel ranks
 
   std::int64_t ranks() const { return tensor * context * data * pipeline; }
   std::int64_t ranks_per_stage() const { return tensor * context * data; }

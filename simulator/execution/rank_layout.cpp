@@ -9,6 +9,9 @@ RankLayout::RankLayout(const RankGrid& grid, bool fold)
       pipeline_(static_cast<std::int32_t>(grid.pipeline)),
       expert_tensor_(fold ? 1 : static_cast<std::int32_t>(grid.expert_tensor)),
       expert_(fold ? 1 : static_cast<std::int32_t>(grid.expert)),
+      data_inner_(fold ? 1 : static_cast<std::int32_t>(grid.data_inner)),
+      context_inner_(fold ? 1 : static_cast<std::int32_t>(grid.context_inner)),
+      tensor_side_(fold ? 1 : static_cast<std::int32_t>(grid.tensor_side)),
       per_stage_(tensor_ * context_ * data_),
       ranks_(per_stage_ * pipeline_) {}
 
@@ -29,6 +32,16 @@ RankGroup RankLayout::group(std::int32_t rank, GroupKind kind) const {
       return within(once, per_stage_ / once);
     }
     case GroupKind::data: return within(tensor_, context_ * data_);  // gradients are reduced over both
+    case GroupKind::data_inner: return within(tensor_, data_inner_);
+    case GroupKind::data_outer: return within(tensor_ * data_inner_, context_ * data_ / data_inner_);
+    case GroupKind::context_inner: return within(tensor_, context_inner_);
+    case GroupKind::context_outer: return within(tensor_ * context_inner_, context_ / context_inner_);
+    case GroupKind::tensor_row: return within(1, tensor_side_);
+    case GroupKind::tensor_column: return within(tensor_side_, tensor_side_);
+    case GroupKind::tensor_depth: {
+      const std::int32_t layer = tensor_side_ * tensor_side_;
+      return within(layer, tensor_ / layer);
+    }
     case GroupKind::embedding:
       if (pipeline_ == 1) return {rank, 1, 1, ids + rank};
       return {rank % per_stage_, per_stage_ * (pipeline_ - 1), 2, ids + rank % per_stage_};

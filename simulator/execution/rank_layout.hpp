@@ -32,6 +32,7 @@ class RankLayout {
  private:
   std::int32_t tensor_, context_, data_, pipeline_;
   std::int32_t expert_tensor_, expert_;
+  std::int32_t data_inner_, context_inner_, tensor_side_;
   std::int32_t per_stage_, ranks_;
 };
 

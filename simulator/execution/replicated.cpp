@@ -1,35 +1,42 @@
-/// Megatron-LM's data parallelism (distributed_data_parallel.py, distrib_optimizer.py), and plain DDP.
+/// Whole parameters on every rank: Megatron-LM's data parallelism (distributed_data_parallel.py, distrib_optimizer.py),
+/// PyTorch's DistributedDataParallel and DeepSpeed's ZeRO-1, which differ in their buckets.
 
 #include <algorithm>
 #include <tuple>
 #include <utility>
 
+#include "simulator/execution/compression.hpp"
 #include "simulator/execution/data_parallel.hpp"
+#include "simulator/execution/gradient_buckets.hpp"
 
 namespace stepcast {
 namespace {
 
-/// Parameters of one gradient bucket: Megatron-LM distributed_data_parallel.py, max(40e6, 1e6 D).
-double bucket_parameters(double data_ranks) { return std::max(40e6, 1e6 * data_ranks); }
-
 class Replicated : public DataParallelism {
  public:
-  explicit Replicated(const StageContext& stage) : stage_(stage), in_(stage.in) { plan_reductions(); }
+  explicit Replicated(const StageContext& stage)
+      : stage_(stage), in_(stage.in), sizes_(*find_gradient_buckets(stage.in.plan.gradient_buckets.value_or(*stage.in.framework.gradient_buckets))) {
+    if (in_.plan.gradient_compression != "none") compression_ = parse_compression(in_.plan.gradient_compression);
+    plan_reductions();
+  }
 
   void begin_step() override {
     if (!overlaps_gather()) return;
-    if (buckets()) {
-      const ParameterCount all = parameters();
-      const double bucket = bucket_parameters(stage_.data_ranks()) / all.total();
-      for (double left = 1; left > 0; left -= bucket) gathered_.push_back(gather(all * std::min(left, bucket)));
-    } else {
+    if (!buckets()) {
       for (const ChunkContents& chunk : stage_.chunks) gathered_.push_back(gather(chunk_parameters(chunk)));
+      return;
+    }
+    const ParameterCount all = parameters();
+    for (double begin = 0; begin < all.total(); begin = bucket_ends_.back()) {
+      bucket_ends_.push_back(begin + bucket_parameters(bucket_ends_.size(), in_.parameter_bytes));
+      const double held = std::min(bucket_ends_.back(), all.total()) - begin;
+      gathered_.push_back(gather(all * (held / all.total())));
     }
   }
 
   bool by_block(const PassStep& step) const override {
     if (!buckets()) return false;
-    return (overlaps_gather() && stage_.ends.first(step)) || (overlaps_reduction() && stage_.ends.last(step));
+    return (overlaps_gather() && stage_.ends.first(step)) || (overlaps_reduction() && reduces_after(step));
   }
 
   void before_pass(const PassStep& step) override {
@@ -43,23 +50,40 @@ class Replicated : public DataParallelism {
   }
 
   void after_block(const PassBlock& at) override {
-    if (at.step.kind == PassKind::forward) return;
+    if (!makes_weight_gradients(at.step.kind)) return;
     pending_ += at.block.trained;
-    if (pending_.total() >= bucket_parameters(stage_.data_ranks())) reduce(std::exchange(pending_, {}), true);
+    while (pending_.total() >= bucket_parameters(reduced_, in_.gradient_bytes)) {
+      // Small buckets close inside a block; Megatron's are larger than its parameters and take what there is.
+      const double size = sizes_.every_stage ? bucket_parameters(reduced_, in_.gradient_bytes) : pending_.total();
+      const double share = size / pending_.total();
+      ++reduced_;
+      reduce(pending_ * share, true);
+      pending_ = pending_ * (1 - share);
+    }
   }
 
   void after_pass(const PassStep& step) override {
     if (!makes_weight_gradients(step.kind)) return;
-    if (pending_.total() > 0) reduce(std::exchange(pending_, {}), true);
     const std::int64_t k = backward_++;
-    if (!overlaps_reduction() || buckets()) return;
+    if (overlaps_reduction() && buckets() && reduces_after(step)) {
+      if (pending_.total() > 0) reduce(std::exchange(pending_, {}), true);
+      reduced_ = 0;
+      return;
+    }
+    if (!reduces() || (no_sync() && !overlaps_reduction())) return;
+    if (!no_sync()) {
+      reduce(chunk_parameters(stage_.chunks[static_cast<std::size_t>(step.chunk)]), overlaps_reduction());
+      if (!overlaps_reduction()) stage_.builder.wait_next(stage_.builder.last(Stream::data));
+      return;
+    }
+    if (buckets()) return;
     for (std::size_t chunk = 0; chunk < stage_.chunks.size(); ++chunk) {
       if (std::min(reduce_after_[chunk], backwards_ - 1) == k) reduce(chunk_parameters(stage_.chunks[chunk]), true);
     }
   }
 
   std::int32_t finish_gradients() override {
-    if (!reduces() || overlaps_reduction()) return stage_.builder.last(Stream::data);
+    if (!reduces() || overlaps_reduction() || !no_sync()) return stage_.builder.last(Stream::data);
     stage_.builder.local(Stream::compute, Bucket::optimizer, "gradient_scale", in_.costs.memory_pass(stage_.work.scale),
                          {});
     return reduce(parameters(), false);
@@ -77,9 +101,17 @@ class Replicated : public DataParallelism {
   }
   bool overlaps_reduction() const { return reduces() && in_.plan.overlap_grad_reduce.value(); }
   bool overlaps_gather() const { return reduces() && sharded_optimizer() && in_.plan.overlap_param_gather.value(); }
+  /// Gradients are reduced once a step: Megatron always, DDP under no_sync().
+  bool no_sync() const { return in_.plan.no_sync.value_or(true); }
+  bool reduces_after(const PassStep& step) const {
+    return makes_weight_gradients(step.kind) && (!no_sync() || stage_.ends.last(step));
+  }
 
-  /// Bucketing is for the first stage's only chunk; other stages and chunks reduce in one piece.
-  bool buckets() const { return stage_.chunks.size() == 1 && stage_.stage == 0; }
+  /// Megatron cuts the first stage's only chunk alone into buckets; other stages and chunks reduce in one piece.
+  bool buckets() const { return sizes_.every_stage || (stage_.chunks.size() == 1 && stage_.stage == 0); }
+  double bucket_parameters(std::size_t index, double element) const {
+    return sizes_.parameters(index, stage_.data_ranks(), element);
+  }
 
   /// What is not trained has no gradient to reduce, and never changes.
   ParameterCount parameters() const { return in_.model.trained(stage_.stage); }
@@ -90,9 +122,33 @@ class Replicated : public DataParallelism {
   }
 
   std::int32_t reduce(ParameterCount count, bool overlapped) {
+    const std::string_view name = overlapped ? "gradient_reduce_overlapped" : "gradient_reduce";
+    if (compression_) return reduce_compressed(count, name);
     const auto kind = sharded_optimizer() ? CollectiveKind::reduce_scatter : CollectiveKind::all_reduce;
-    return launch(kind, count * in_.gradient_bytes, overlapped ? "gradient_reduce_overlapped" : "gradient_reduce",
-                  {stage_.builder.last(Stream::compute)});
+    const std::int32_t scattered =
+        launch(kind, count * in_.gradient_bytes, name, {stage_.builder.last(Stream::compute)});
+    if (!hybrid()) return scattered;
+    // Each optimizer instance has summed its own copies: now the instances sum theirs (Megatron-LM
+    // num_distributed_optimizer_instances).
+    return stage_.builder.collective(Stream::replica, Bucket::dp_comm,
+                                     {CollectiveKind::all_reduce, GroupKind::data_outer,
+                                      Bytes(count.dense * in_.gradient_bytes / static_cast<double>(in_.plan.shard_ranks()))},
+                                     "replica_reduce", {scattered});
+  }
+
+  bool hybrid() const { return sharded_optimizer() && in_.plan.shard_ranks() < in_.plan.dense_copies(); }
+
+  /// Encoding and decoding are kernels of the compute stream, which the reduction waits for.
+  std::int32_t reduce_compressed(ParameterCount count, std::string_view name) {
+    const CompressedReduction made = compression_->reduction(
+        {count.total(), in_.gradient_bytes, in_.hidden, static_cast<double>(in_.plan.dense_copies())});
+    Seconds encoding = in_.costs.memory_pass(made.traffic);
+    if (made.product) {
+      encoding = encoding + made.products * in_.costs.op({.name = "", .work = *made.product}).duration.seconds();
+    }
+    stage_.builder.local(Stream::compute, Bucket::dp_comm, "gradient_compression", encoding, {});
+    return stage_.builder.collective(Stream::data, Bucket::dp_comm, {made.kind, GroupKind::data, made.size}, name,
+                                     {stage_.builder.last(Stream::compute)});
   }
 
   std::int32_t gather(ParameterCount count, const std::vector<std::int32_t>& waits = {}) {
@@ -103,7 +159,9 @@ class Replicated : public DataParallelism {
   std::int32_t launch(CollectiveKind kind, ParameterCount bytes, std::string_view name,
                       const std::vector<std::int32_t>& waits) {
     std::int32_t last = -1;
-    for (const auto& [group, size, copies] : {std::tuple(GroupKind::data, bytes.dense, in_.plan.dense_copies()),
+    const GroupKind dense = hybrid() ? GroupKind::data_inner : GroupKind::data;
+    const std::int64_t copies_of_dense = hybrid() ? in_.plan.shard_ranks() : in_.plan.dense_copies();
+    for (const auto& [group, size, copies] : {std::tuple(dense, bytes.dense, copies_of_dense),
                                               {GroupKind::expert_data, bytes.expert, in_.plan.expert_copies()}}) {
       if (size <= 0 || copies <= 1) continue;
       last = stage_.builder.collective(Stream::data, Bucket::dp_comm, {kind, group, Bytes(size)}, name, waits);
@@ -125,16 +183,21 @@ class Replicated : public DataParallelism {
 
   /// Blocks of one bucket wait for the same gather; the bucket behind it is on its way meanwhile.
   std::int32_t next_gathered_bucket(double count) {
-    const auto index =
-        static_cast<std::size_t>(std::exchange(position_, position_ + count) / bucket_parameters(stage_.data_ranks()));
-    return gathered_[std::min(index, gathered_.size() - 1)];
+    const double begin = std::exchange(position_, position_ + count);
+    if (gathered_.empty()) return -1;  // nothing is trained
+    const auto bucket = std::upper_bound(bucket_ends_.begin(), bucket_ends_.end(), begin) - bucket_ends_.begin();
+    return gathered_[std::min(static_cast<std::size_t>(bucket), gathered_.size() - 1)];
   }
 
   const StageContext stage_;
   const LoweringInput& in_;
+  const GradientBuckets& sizes_;
+  std::optional<ChosenCompression> compression_;
   std::vector<std::int32_t> gathered_;      ///< overlapped parameter gathers, by bucket or chunk
+  std::vector<double> bucket_ends_;         ///< of the gathered, in parameters
   double position_ = 0;                     ///< parameters of the blocks that have started their first forward
   ParameterCount pending_;                  ///< of the bucket that is filling
+  std::size_t reduced_ = 0;                 ///< buckets sent off in this pass
   std::vector<std::int64_t> reduce_after_;  ///< per chunk: backward pass after which its reduction starts
   std::int64_t backward_ = 0, backwards_ = 0;
 };

@@ -5,7 +5,7 @@ namespace stepcast {
 StepWork step_work(const ShardedModel& model, int stage, const ParallelPlan& plan, const Framework& framework) {
   const ParameterCount count = model.trained(stage);
   const double parameters = count.total();
-  const double owned = plan.zero >= 1 ? count.dense / static_cast<double>(plan.dense_copies()) +
+  const double owned = plan.zero >= 1 ? count.dense / static_cast<double>(plan.shard_ranks()) +
                                             count.expert / static_cast<double>(plan.expert_copies())
                                       : parameters;
   const bool scales = plan.dense_copies() > 1 && plan.zero < 2 && !plan.overlap_grad_reduce.value();

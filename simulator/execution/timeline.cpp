@@ -8,6 +8,7 @@ const char* name_of(Stream stream) {
     case Stream::tensor: return "tensor parallel";
     case Stream::expert: return "expert parallel";
     case Stream::data: return "data parallel";
+    case Stream::replica: return "data parallel, copies of shards";
     case Stream::send_forward: return "send forward";
     case Stream::send_backward: return "send backward";
     case Stream::receive_forward: return "receive forward";

@@ -21,6 +21,7 @@ enum class Stream : std::uint8_t {
   tensor,
   expert,
   data,
+  replica,  ///< of the copies of shards, where sharding is hybrid
   send_forward,
   send_backward,
   receive_forward,
@@ -28,7 +29,7 @@ enum class Stream : std::uint8_t {
   host_download,  ///< from the GPU to its host
   host_upload
 };
-inline constexpr std::size_t stream_count = 10;
+inline constexpr std::size_t stream_count = 11;
 const char* name_of(Stream stream);
 const char* name_of(Bucket bucket);
 

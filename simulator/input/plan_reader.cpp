@@ -11,6 +11,7 @@
 #include "models/families.hpp"
 #include "simulator/base/files.hpp"
 #include "simulator/cluster/placement.hpp"
+#include "simulator/execution/compression.hpp"
 #include "simulator/input/scenario_keys.hpp"
 #include "simulator/parallelism/expert_load.hpp"
 #include "simulator/schedules/custom.hpp"
@@ -214,10 +215,13 @@ std::string read_recompute(YamlMap& map, Defaults& defaults) {
 
 void read_degrees(YamlMap& map, ParallelPlan& plan, Defaults& defaults) {
   plan.tensor_parallel = read_degree(map, "tensor_parallel", defaults);
+  if (const auto grid = find_choice(map, "tensor_grid")) plan.tensor_grid = *grid;
+  plan.tensor_depth = find_degree(map, "tensor_depth").value_or(1);
   plan.sequence_parallel = defaults.boolean(map, "sequence_parallel", false);
   plan.pipeline_parallel = read_degree(map, "pipeline_parallel", defaults);
   plan.virtual_stages = read_degree(map, "virtual_stages", defaults);
   plan.context_parallel = read_degree(map, "context_parallel", defaults);
+  plan.context_parallel_a2a = find_degree(map, "context_parallel_a2a").value_or(1);
   plan.expert_parallel = read_degree(map, "expert_parallel", defaults);
   plan.expert_tensor_parallel = find_degree(map, "expert_tensor_parallel");
 }
@@ -305,6 +309,21 @@ void read_sharding(YamlMap& map, ParallelPlan& plan, Defaults& defaults) {
   plan.zero = static_cast<int>(defaults.integer(map, "zero", {0, 3}, 0));
   plan.shard_group = find_degree(map, "shard_group");
   plan.reshard_after_forward = find_boolean(map, "reshard_after_forward");
+  plan.no_sync = find_boolean(map, "no_sync");
+  plan.zero_quantized_weights = find_boolean(map, "zero_quantized_weights").value_or(false);
+  plan.zero_hpz_partition_size = find_degree(map, "zero_hpz_partition_size");
+  plan.zero_quantized_gradients = find_boolean(map, "zero_quantized_gradients").value_or(false);
+  if (const auto value = map.find("gradient_compression")) {
+    plan.gradient_compression = value->text();
+    if (plan.gradient_compression != "none" && !parse_compression(plan.gradient_compression)) {
+      throw value->must_be("none, int8, int4, onebit, powersgd-<rank> or topk-<percent>");
+    }
+  }
+  if (const auto value = map.find("local_steps")) plan.local_steps = value->integer(batch_range);
+  if (const auto value = map.find("gossip_neighbours")) {
+    plan.gossip_neighbours = static_cast<int>(value->integer({0, degree_range.highest}));
+  }
+  plan.asynchronous_data = find_boolean(map, "asynchronous_data").value_or(false);
 }
 
 void read_numerics(YamlMap& map, ParallelPlan& plan, Defaults& defaults) {
@@ -386,6 +405,9 @@ void read_software_flags(YamlMap& map, ParallelPlan& plan) {
   plan.overlap_grad_reduce = find_boolean(map, "overlap_grad_reduce");
   plan.overlap_param_gather = find_boolean(map, "overlap_param_gather");
   plan.overlap_tp = find_boolean(map, "overlap_tp");
+  plan.tp_overlap = find_choice(map, "tp_overlap");
+  plan.cp_comm_type = find_choice(map, "cp_comm_type");
+  plan.gradient_buckets = find_choice(map, "gradient_buckets");
   plan.overlap_p2p = find_boolean(map, "overlap_p2p");
   plan.overlap_ep = find_boolean(map, "overlap_ep");
   plan.overlap_shared_experts = find_boolean(map, "overlap_shared_experts");

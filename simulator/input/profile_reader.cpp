@@ -336,6 +336,16 @@ Fabric read_fabric(const YamlNode& root, const std::string& name) {
   return fabric;
 }
 
+namespace {
+
+/// A name that scenarios choose by the same key.
+void named(YamlMap& map, const char* key, Sourced<std::string>& target) {
+  field(map, key, target);
+  YamlMap(map.require(key)).require("value").choice(key, scenario_choices("framework", key));
+}
+
+}  // namespace
+
 Framework read_framework(const YamlNode& root, const std::string& name) {
   YamlMap map(YamlValue(root, ""));
   Framework framework;
@@ -367,7 +377,9 @@ Framework read_framework(const YamlNode& root, const std::string& name) {
   field(map, "overlap_param_gather", framework.overlap_param_gather);
   field(map, "overlap_tp", framework.overlap_tp);
   field(map, "overlap_p2p", framework.overlap_p2p);
-  field(map, "tp_overlap_exposed", framework.tp_overlap_exposed);
+  named(map, "tp_overlap", framework.tp_overlap);
+  named(map, "gradient_buckets", framework.gradient_buckets);
+  named(map, "cp_comm_type", framework.cp_comm_type);
   field(map, "p2p_overlap_exposed", framework.p2p_overlap_exposed);
   field(map, "overlap_tp_backward", framework.overlap_tp_backward);
   field(map, "p2p_scatter_gather", framework.p2p_scatter_gather);
@@ -377,8 +389,7 @@ Framework read_framework(const YamlNode& root, const std::string& name) {
   field(map, "host_time_per_layer_forward", framework.host_time_per_layer_forward);
   field(map, "host_time_per_layer_backward", framework.host_time_per_layer_backward);
   field(map, "host_time_per_step", framework.host_time_per_step);
-  field(map, "dispatcher", framework.dispatcher);
-  YamlMap(map.require("dispatcher")).require("value").choice("dispatcher", scenario_choices("framework", "dispatcher"));
+  named(map, "dispatcher", framework.dispatcher);
   field(map, "overlap_ep", framework.overlap_ep);
   field(map, "expert_tensor_follows", framework.expert_tensor_follows);
   field(map, "fp8_dispatch", framework.fp8_dispatch);

@@ -6,7 +6,9 @@
 
 #include "simulator/base/error.hpp"
 #include "simulator/input/input.hpp"
+#include "simulator/execution/gradient_buckets.hpp"
 #include "simulator/parallelism/dispatchers.hpp"
+#include "simulator/parallelism/methods.hpp"
 #include "simulator/schedules/schedule.hpp"
 
 namespace stepcast {
@@ -19,6 +21,14 @@ const std::string none = "none";
 const std::string framework_default = "the framework's";
 
 const std::vector<std::string> reduce_dtypes{"fp32", "bf16", "fp16"};
+
+std::vector<std::string> names_by_key(std::string_view key) {
+  std::vector<std::string> names;
+  for (const ParallelMethod& method : list_parallel_methods()) {
+    if (method.key == key) names.emplace_back(method.name);
+  }
+  return names;
+}
 
 template <class Table>
 std::vector<std::string> names_of(const Table& table) {
@@ -147,6 +157,8 @@ const std::vector<ScenarioKey>& scenario_keys() {
       {"cluster", "fabric", "preset | path | unknown", "usual with that GPU", "the network between nodes"},
 
       {"plan", "tensor_parallel", whole, "1", ""},
+      {"plan", "tensor_grid", "", "1d", "how its ranks cut a matrix", names_by_key("tensor_grid")},
+      {"plan", "tensor_depth", whole, "1", "layers of a 2.5d grid"},
       {"plan", "sequence_parallel", flag, "false", "norms and dropout split along the sequence"},
       {"plan", "pipeline_parallel", whole, "1", ""},
       {"plan", "virtual_stages", whole, "1", "model chunks per pipeline rank"},
@@ -161,6 +173,7 @@ const std::vector<ScenarioKey>& scenario_keys() {
       {"plan.schedule", "custom", "path | list of rows", required, "your own order, a row a rank: 0F0 0F1 0B0 0B1"},
       {"plan", "data_parallel", whole, "what the other degrees leave of the GPUs", "replicas"},
       {"plan", "context_parallel", whole, "1", ""},
+      {"plan", "context_parallel_a2a", whole, "1", "of these, neighbours that exchange heads under a2a+p2p"},
       {"plan", "placement", "megatron | torchtitan | tp-cp-ep-dp-pp in any order", "megatron",
        "which dimension varies fastest from rank to rank"},
       {"plan", "expert_parallel", whole, "1", ""},
@@ -175,7 +188,16 @@ const std::vector<ScenarioKey>& scenario_keys() {
       {"plan", "lora", "map", none, "low-rank adapters are trained in place of the weights"},
       {"plan", "frozen_layers", whole, "0", "the embedding and the first n layers are not trained"},
       {"plan", "zero", "0 to 3", "0", "1 optimizer sharded, 2 and gradients, 3 and parameters (FSDP)"},
-      {"plan", "shard_group", whole, "all replicas", "GPUs per shard group when sharding is hybrid"},
+      {"plan", "shard_group", whole, "all replicas", "ranks that share one copy: HSDP, Megatron's optimizer instances"},
+      {"plan", "no_sync", flag, "true; false for FSDP on one stage", "gradients are reduced once a step, not each microbatch"},
+      {"plan", "zero_quantized_weights", flag, "false", "ZeRO++ qwZ: parameters are gathered in int8"},
+      {"plan", "zero_hpz_partition_size", whole, none, "ZeRO++ hpZ: ranks of a node, which share a second copy"},
+      {"plan", "zero_quantized_gradients", flag, "false", "ZeRO++ qgZ: gradients are exchanged in int4, node by node"},
+      {"plan", "gradient_compression", "none | int8 | int4 | onebit | powersgd-<rank> | topk-<percent>", none,
+       "what it costs in steps to the same loss is for you to say"},
+      {"plan", "local_steps", whole, "1", "steps between two averages of the copies (local SGD, DiLoCo)"},
+      {"plan", "gossip_neighbours", whole, "0: all copies", "copies that each averages with in a step"},
+      {"plan", "asynchronous_data", flag, "false", "copies do not wait for each other's gradients"},
       {"plan", "reshard_after_forward", flag, framework_default, "FSDP: gather parameters again for the backward"},
       {"plan",
        "recompute",
@@ -234,6 +256,9 @@ const std::vector<ScenarioKey>& scenario_keys() {
       {"framework", "overlap_grad_reduce", flag, framework_default, ""},
       {"framework", "overlap_param_gather", flag, framework_default, ""},
       {"framework", "overlap_tp", flag, framework_default, "tensor-parallel communication under GEMMs"},
+      {"framework", "tp_overlap", "", framework_default, "how overlap_tp overlaps", names_by_key("tp_overlap")},
+      {"framework", "cp_comm_type", "", framework_default, "of context parallelism", names_by_key("cp_comm_type")},
+      {"framework", "gradient_buckets", "", framework_default, "of DDP and ZeRO-1", names_of(list_gradient_buckets())},
       {"framework", "overlap_p2p", flag, framework_default, "pipeline transfers under compute"},
       {"framework", "overlap_ep", flag, framework_default, "expert all-to-all under compute"},
       {"framework", "overlap_shared_experts", flag, "false", "shared experts beside the exchanges of the others"},

@@ -155,7 +155,8 @@ class StageMoments {
     double bytes = stay ? element * all_ : element * (own + ahead);
     const double trained = block.trained.total();
     if (before != nullptr) bytes += element * trained + reduced * (trained + before->trained.total());
-    if (plan_.pipeline_parallel > 1) bytes += reduced * trained_;
+    if (plan_.no_sync.value_or(plan_.pipeline_parallel > 1)) bytes += reduced * trained_;
+    if (plan_.zero_hpz_partition_size) bytes += element * all_ / *plan_.zero_hpz_partition_size;  // ZeRO++ hpZ
     return Bytes(bytes);
   }
 
@@ -211,11 +212,12 @@ MemoryUse stage_memory(const ShardedModel& model, int stage, const ParallelPlan&
   const ParameterCount count = model.count(stage), trained = model.trained(stage);
   MemoryUse use;
   Bytes step;
-  for (const auto& [all, parameters, copies] : {std::tuple(count.dense, trained.dense, plan.dense_copies()),
+  for (const auto& [all, parameters, copies] : {std::tuple(count.dense, trained.dense, plan.shard_ranks()),
                                                 {count.expert, trained.expert, plan.expert_copies()}}) {
     const auto shards = static_cast<double>(copies);
     // What is not trained is there in the type that it is computed with, and nothing more.
-    use.parameters += Bytes((all - parameters) * computed_bytes(plan) / (plan.zero >= 3 ? shards : 1));
+    use.parameters +=
+        Bytes((all - parameters) * computed_bytes(plan) / (plan.zero >= 3 || sharded_master ? shards : 1));
     const StateBytes states =
         sharded_master ? fully_sharded_state_bytes(shards, moment)
                        : adam_state_bytes(plan.precision, held_bytes(plan, framework), plan.zero, shards, moment);
@@ -227,6 +229,7 @@ MemoryUse stage_memory(const ShardedModel& model, int stage, const ParallelPlan&
     const double flat = *framework.reduce_buffer > Bytes{} ? states.step / 2 : 0;
     step += Bytes((states.step + flat) * parameters);
   }
+  if (plan.local_steps > 1) use.optimizer += Bytes(8 * count.total());  // DiLoCo: old parameters and outer momentum
   if (plan.optimizer_on_cpu()) {
     // States lie in the host's memory; gradients that are sharded go there as soon as they are reduced.
     const double stays = 1 - plan.on_cpu();

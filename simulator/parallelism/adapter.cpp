@@ -38,9 +38,9 @@ void BlockBuilder::forward(const AdapterOp& adapter, std::string_view, Pass pass
          Gemm{.m = shape.rows, .n = shape.latent, .k = shape.in, .precision = wide_precision(), .layout = Layout::tn});
   const double latent = e_ * shape.rows * shape.whole;
   if (adapter.split == TensorSplit::column) {
-    blocking(ops, "all_gather_adapter", pass, CollectiveKind::all_gather, latent, false);
+    blocking(ops, "all_gather_adapter", pass, CollectiveKind::all_gather, latent);
   } else if (adapter.split == TensorSplit::row) {
-    blocking(ops, "all_reduce_adapter", pass, CollectiveKind::all_reduce, latent, false);
+    blocking(ops, "all_reduce_adapter", pass, CollectiveKind::all_reduce, latent);
   }
   for (const std::int64_t width : adapter.outs) {
     const double out = static_cast<double>(width);
@@ -50,7 +50,7 @@ void BlockBuilder::forward(const AdapterOp& adapter, std::string_view, Pass pass
             .m = shape.rows, .n = out / shape.t, .k = shape.rank, .precision = wide_precision(), .layout = Layout::tn});
     const bool gathered = adapter.split == TensorSplit::row;
     if (gathered) {
-      blocking(ops, "all_gather_adapter", pass, CollectiveKind::all_gather, e_ * shape.rows * out, false);
+      blocking(ops, "all_gather_adapter", pass, CollectiveKind::all_gather, e_ * shape.rows * out);
     }
     memory(ops, "adapter_add", pass, 3 * e_ * (gathered ? T_sp_ * out : shape.rows * out / shape.t));
   }
@@ -62,7 +62,7 @@ void BlockBuilder::backward(const AdapterOp& adapter, std::string_view, OpList& 
   for (const std::int64_t width : adapter.outs) {
     const double out = static_cast<double>(width);
     if (adapter.split == TensorSplit::row && s_.sequence_parallel) {
-      blocking(ops, "all_gather_adapter_gradient", input, CollectiveKind::all_gather, e_ * shape.rows * out, false);
+      blocking(ops, "all_gather_adapter_gradient", input, CollectiveKind::all_gather, e_ * shape.rows * out);
     }
     kernel(
         ops, "adapter_up", input,
@@ -74,8 +74,7 @@ void BlockBuilder::backward(const AdapterOp& adapter, std::string_view, OpList& 
             .m = shape.rank, .n = out / shape.t, .k = shape.rows, .precision = wide_precision(), .layout = Layout::nt});
   }
   if (adapter.split != TensorSplit::whole) {
-    blocking(ops, "all_reduce_adapter_gradient", input, CollectiveKind::all_reduce, e_ * shape.rows * shape.whole,
-             false);
+    blocking(ops, "all_reduce_adapter_gradient", input, CollectiveKind::all_reduce, e_ * shape.rows * shape.whole);
   }
   kernel(ops, "adapter_down", weight,
          Gemm{.m = shape.in, .n = shape.latent, .k = shape.rows, .precision = wide_precision(), .layout = Layout::nt});

@@ -112,13 +112,12 @@ void BlockBuilder::memory(OpList& ops, std::string_view name, Pass pass, double 
   push(ops, {.name = name, .pass = pass, .work = MemoryBound{Bytes(bytes), kernels}});
 }
 
-void BlockBuilder::blocking(OpList& ops, std::string_view name, Pass pass, CollectiveKind kind, double bytes,
-                            bool overlappable) {
+void BlockBuilder::blocking(OpList& ops, std::string_view name, Pass pass, CollectiveKind kind, double bytes) {
   if (s_.tensor == 1) return;
   const int producer = static_cast<int>(ops.size()) - 1;
   ops.push_back({.name = name,
                  .pass = pass,
-                 .work = Collective{kind, GroupKind::tensor, Bytes(bytes), overlappable ? s_.tp_exposed : 1.0},
+                 .work = Collective{kind, GroupKind::tensor, Bytes(bytes)},
                  .lane = Lane::comm,
                  .after = producer});
   await(static_cast<int>(ops.size()) - 1);
@@ -165,6 +164,7 @@ void BlockBuilder::forward(const ModelOp& op, Pass pass, OpList& ops) {
 
 void BlockBuilder::forward(const NormOp& norm, std::string_view name, Pass pass, OpList& ops) {
   memory(ops, name, pass, framework_.norm_forward_bytes * (e_ / 2) * norm_elements(norm, h_, s_));
+  if (s_.on_grid()) grid_statistics(pass, ops);
 }
 
 std::vector<double> BlockBuilder::local_outputs(const LinearOp& linear) const {
@@ -179,23 +179,32 @@ std::vector<double> BlockBuilder::local_outputs(const LinearOp& linear) const {
 }
 
 void BlockBuilder::forward(const LinearOp& linear, std::string_view name, Pass pass, OpList& ops) {
+  if (s_.on_grid()) return grid_forward(linear, name, pass, ops);
   const double in = static_cast<double>(linear.in);
   const bool column = linear.split == TensorSplit::column;
   const bool row = linear.split == TensorSplit::row;
   const double k = row ? in / t_ : in;
   const double whole = rows_inside(linear.rows, s_);
   const double tokens = column || row ? whole : rows_stored(linear.rows, s_);
-  if (column && linear.starts_region && s_.sequence_parallel) {
-    blocking(ops, "all_gather_input", pass, CollectiveKind::all_gather, e_ * whole * in, true);
+  const bool gathers = column && linear.starts_region && s_.sequence_parallel;
+  const bool scatters = row && linear.ends_region && s_.sequence_parallel;
+  std::vector<Gemm> products;
+  for (double n : local_outputs(linear)) {
+    products.push_back({.m = tokens, .n = n, .k = k, .precision = linear_precision(), .layout = Layout::tn});
+  }
+  if (gathers && !overlaps_products()) {
+    blocking(ops, "all_gather_input", pass, CollectiveKind::all_gather, e_ * whole * in);
   }
   quantise(ops, pass, tokens * k, in * static_cast<double>(linear.out) / (column || row ? t_ : 1));
-  for (double n : local_outputs(linear)) {
-    kernel(ops, name, pass, Gemm{.m = tokens, .n = n, .k = k, .precision = linear_precision(), .layout = Layout::tn});
+  if (gathers && overlaps_products()) return gathered_products(ops, name, pass, e_ * whole * in, products);
+  if (scatters && overlaps_products()) {
+    return scattered_products(ops, name, pass, e_ * whole * static_cast<double>(linear.out), products);
   }
+  for (const Gemm& product : products) kernel(ops, name, pass, product);
   if (row && linear.ends_region) {
     const auto kind = s_.sequence_parallel ? CollectiveKind::reduce_scatter : CollectiveKind::all_reduce;
     blocking(ops, s_.sequence_parallel ? "reduce_scatter_output" : "all_reduce_output", pass, kind,
-             e_ * whole * static_cast<double>(linear.out), true);
+             e_ * whole * static_cast<double>(linear.out));
   }
 }
 
@@ -204,62 +213,10 @@ void BlockBuilder::forward(const RotaryOp& rotary, std::string_view name, Pass p
          rotary_kernels(rotary, framework_));
 }
 
-namespace {
-
-/// Documents of a packed sequence do not see each other: as many as give the same sum of squared lengths run, each of the
-/// length that a token's own document has on average.
-AttentionKernel fused_attention(const CoreAttentionOp& attention, const Sharding& s, bool backward) {
-  const double length = attention.crosses ? s.sequence_length : s.attention_length();
-  return {.sequences = s.sequences * s.sequence_length / length,
-          .heads = static_cast<double>(attention.heads) / s.tensor,
-          .kv_heads = std::max(1.0, static_cast<double>(attention.kv_heads) / s.tensor),
-          .query_length = length,
-          .key_length = attention.crosses ? s.encoded_length : length,
-          .head_dim_qk = static_cast<double>(attention.head_dim),
-          .head_dim_v = static_cast<double>(attention.head_dim_v),
-          .causal = attention.causal,
-          .window = static_cast<double>(attention.window),
-          .backward = backward,
-          .skips_masked = *s.framework->skips_causal_blocks,
-          .kernel = s.attention_kernel,
-          .precision = s.precision == Precision::fp8 ? Precision::bf16 : s.precision};
-}
-
-}  // namespace
-
-/// Context parallelism as Transformer Engine's ring (context_parallel.py): keys and values go round while each rank
-/// works on what it has. Balanced causal halves: the diagonal step is causal, each later one half a rectangle.
-void BlockBuilder::ring_attention(const CoreAttentionOp& attention, std::string_view name, Pass pass, bool backward,
-                                  OpList& ops) {
-  const double c = s_.context;
-  const double kv_heads = std::max(1.0, static_cast<double>(attention.kv_heads) / t_);
-  const double keys_and_values = e_ * s_.sequences * s_.sequence_length * kv_heads *  // of all ranks
-                                 static_cast<double>(attention.head_dim + attention.head_dim_v);
-  const int round =
-      background(ops, "ring_keys_values", pass, CollectiveKind::all_gather, keys_and_values, GroupKind::context);
-  AttentionKernel kernel = fused_attention(attention, s_, backward);
-  kernel.query_length = kernel.key_length = s_.attention_length() / c;
-  push(ops, {.name = name, .pass = pass, .work = kernel});
-  kernel.causal = false;
-  kernel.key_length = s_.attention_length() / (2 * c);
-  for (int step = 1; step < s_.context; ++step) {
-    push(ops, {.name = name, .pass = pass, .work = kernel});
-    if (!backward) {  // the partial outputs are rescaled: read the new one, read and write the fp32 sum
-      memory(ops, "attention_merge", pass, (e_ + 8) * T_ * attention.output_width() / t_);
-    }
-  }
-  int last = round;
-  if (backward) {
-    last = background(ops, "ring_key_value_gradients", pass, CollectiveKind::reduce_scatter, keys_and_values,
-                      GroupKind::context);
-  }
-  await(last);
-}
-
 void BlockBuilder::forward(const CoreAttentionOp& attention, std::string_view name, Pass pass, OpList& ops) {
-  if (s_.context > 1) return ring_attention(attention, name, pass, false, ops);
+  if (s_.context > 1) return context_attention(attention, name, pass, false, ops);
   if (s_.flash_attention) {
-    push(ops, {.name = name, .pass = pass, .work = fused_attention(attention, s_, false)});
+    push(ops, {.name = name, .pass = pass, .work = fused_attention(attention, false)});
     return;
   }
   // Unfused: S = Q K^T, softmax (scaled and masked), dropout, P V; scores live in HBM.
@@ -306,7 +263,7 @@ void BlockBuilder::forward(const EmbeddingOp& embedding, std::string_view name, 
   if (embedding.vocab > 0) memory(ops, name, pass, (t_ > 1 ? 4 : 2) * e_ * T_ * h_, t_ > 1 ? 3 : 1);
   if (embedding.vocab > 0 && t_ > 1) {
     blocking(ops, s_.sequence_parallel ? "reduce_scatter_embedding" : "all_reduce_embedding", pass,
-             s_.sequence_parallel ? CollectiveKind::reduce_scatter : CollectiveKind::all_reduce, e_ * T_ * h_, false);
+             s_.sequence_parallel ? CollectiveKind::reduce_scatter : CollectiveKind::all_reduce, e_ * T_ * h_);
   }
   if (embedding.positions > 0) memory(ops, "position_embedding", pass, 3 * e_ * T_sp_ * h_);
   if (embedding.norm) memory(ops, "embedding_norm", pass, framework_.norm_forward_bytes * (e_ / 2) * T_sp_ * h_);
@@ -315,7 +272,7 @@ void BlockBuilder::forward(const EmbeddingOp& embedding, std::string_view name, 
 
 void BlockBuilder::forward(const LmHeadOp& head, std::string_view name, Pass pass, OpList& ops) {
   if (s_.sequence_parallel) {
-    blocking(ops, "all_gather_input", pass, CollectiveKind::all_gather, e_ * T_ * h_, false);
+    blocking(ops, "all_gather_input", pass, CollectiveKind::all_gather, e_ * T_ * h_);
   }
   kernel(ops, name, pass,
          Gemm{.m = T_,
@@ -335,7 +292,7 @@ void BlockBuilder::forward(const CrossEntropyOp& loss, std::string_view name, Pa
   const double logits = T_ * static_cast<double>(loss.vocab) / t_;
   memory(ops, name, pass, framework_.cross_entropy_bytes * cross_entropy_forward_share * logits, 6);
   for (int i = 0; i < 3; ++i) {  // max, predicted logit, sum of exponentials: one fp32 a token
-    blocking(ops, "all_reduce_loss", pass, CollectiveKind::all_reduce, 4 * T_, false);
+    blocking(ops, "all_reduce_loss", pass, CollectiveKind::all_reduce, 4 * T_);
   }
 }
 
@@ -370,7 +327,7 @@ void BlockBuilder::recompute_selected(OpList& ops) {
     const bool row = linear->split == TensorSplit::row;
     const double in = static_cast<double>(linear->in);
     if (column && linear->starts_region && s_.sequence_parallel) {
-      blocking(ops, "all_gather_input", Pass::recompute, CollectiveKind::all_gather, e_ * T_ * in, true);
+      blocking(ops, "all_gather_input", Pass::recompute, CollectiveKind::all_gather, e_ * T_ * in);
     }
     for (double n : local_outputs(*linear)) {
       if (++products % 2 != 0) continue;
@@ -387,6 +344,7 @@ void BlockBuilder::recompute_selected(OpList& ops) {
 void BlockBuilder::backward(const NormOp& norm, std::string_view name, OpList& ops) {
   const double bytes = framework_.norm_backward_bytes * (e_ / 2) * norm_elements(norm, h_, s_);
   memory(ops, name, Pass::backward_input, bytes, 2);
+  if (s_.on_grid()) grid_statistics(Pass::backward_input, ops);
 }
 
 /// dW [rows, columns] of a local weight, and its accumulation over microbatches.
@@ -417,7 +375,7 @@ void BlockBuilder::accumulate_weight_gradient(OpList& ops, double elements) {
 }
 
 void BlockBuilder::linear_backward(OpList& ops, std::string_view name, const LocalLinear& linear) {
-  const auto& [in, outs, split, bias, starts_region, tokens] = linear;
+  const auto& [in, outs, split, bias, starts_region, tokens, gathers] = linear;
   const bool column = split == TensorSplit::column;
   double out = 0;
   for (double n : outs) out += n;
@@ -429,10 +387,18 @@ void BlockBuilder::linear_backward(OpList& ops, std::string_view name, const Loc
   if (region && s_.sequence_parallel && !frozen_) {
     gathered = background(ops, "all_gather_input", Pass::backward_weight, CollectiveKind::all_gather, e_ * tokens * in);
   }
+  std::vector<Gemm> products;
   for (double n : outs) {
-    if (!passes_gradient_) break;
-    kernel(ops, name, Pass::backward_input,
-           Gemm{.m = tokens, .n = in, .k = n, .precision = linear_precision(), .layout = Layout::nn});
+    products.push_back({.m = tokens, .n = in, .k = n, .precision = linear_precision(), .layout = Layout::nn});
+  }
+  const bool scatters = region && s_.sequence_parallel && s_.tp_overlap == "async" && passes_gradient_;
+  if (!passes_gradient_) products.clear();
+  if (gathers > 0 && passes_gradient_) {
+    gathered_products(ops, name, Pass::backward_input, gathers, products);
+  } else if (scatters) {
+    scattered_products(ops, name, Pass::backward_input, e_ * tokens * in, products);
+  } else {
+    for (const Gemm& product : products) kernel(ops, name, Pass::backward_input, product);
   }
   if (outs.size() > 1 && passes_gradient_) {  // the partial input gradients of separate GEMMs are summed
     memory(ops, "gradient_sum", Pass::backward_input, 3 * e_ * tokens * in * static_cast<double>(outs.size() - 1),
@@ -441,14 +407,14 @@ void BlockBuilder::linear_backward(OpList& ops, std::string_view name, const Loc
 
   // Its reduction, beside the weight gradient when the framework overlaps it.
   int reduced = -1;
-  if (region && passes_gradient_) {
+  if (region && passes_gradient_ && !scatters) {
     const auto kind = s_.sequence_parallel ? CollectiveKind::reduce_scatter : CollectiveKind::all_reduce;
     const std::string_view reduction =
         s_.sequence_parallel ? "reduce_scatter_input_gradient" : "all_reduce_input_gradient";
     if (*framework_.overlap_tp_backward) {
       reduced = background(ops, reduction, Pass::backward_input, kind, e_ * tokens * in);
     } else {
-      blocking(ops, reduction, Pass::backward_input, kind, e_ * tokens * in, false);
+      blocking(ops, reduction, Pass::backward_input, kind, e_ * tokens * in);
     }
   }
 
@@ -459,6 +425,7 @@ void BlockBuilder::linear_backward(OpList& ops, std::string_view name, const Loc
 }
 
 void BlockBuilder::backward(const LinearOp& linear, std::string_view name, OpList& ops) {
+  if (s_.on_grid()) return grid_backward(linear, name, ops);
   const double in = static_cast<double>(linear.in);
   if (linear.split == TensorSplit::column) {
     linear_backward(
@@ -471,11 +438,16 @@ void BlockBuilder::backward(const LinearOp& linear, std::string_view name, OpLis
                     {in, local_outputs(linear), linear.split, linear.bias, false, rows_stored(linear.rows, s_)});
     return;
   }
+  LocalLinear local{in / t_, local_outputs(linear), linear.split, linear.bias, false, T_};
   if (s_.sequence_parallel && linear.ends_region) {
-    blocking(ops, "all_gather_output_gradient", Pass::backward_input, CollectiveKind::all_gather,
-             e_ * T_ * static_cast<double>(linear.out), true);
+    const double gathered = e_ * T_ * static_cast<double>(linear.out);
+    if (overlaps_products()) {
+      local.gathers = gathered;
+    } else {
+      blocking(ops, "all_gather_output_gradient", Pass::backward_input, CollectiveKind::all_gather, gathered);
+    }
   }
-  linear_backward(ops, name, {in / t_, local_outputs(linear), linear.split, linear.bias, false, T_});
+  linear_backward(ops, name, local);
 }
 
 void BlockBuilder::backward(const RotaryOp& rotary, std::string_view name, OpList& ops) {
@@ -484,9 +456,9 @@ void BlockBuilder::backward(const RotaryOp& rotary, std::string_view name, OpLis
 }
 
 void BlockBuilder::backward(const CoreAttentionOp& attention, std::string_view name, OpList& ops) {
-  if (s_.context > 1) return ring_attention(attention, name, Pass::backward_input, true, ops);
+  if (s_.context > 1) return context_attention(attention, name, Pass::backward_input, true, ops);
   if (s_.flash_attention) {
-    push(ops, {.name = name, .pass = Pass::backward_input, .work = fused_attention(attention, s_, true)});
+    push(ops, {.name = name, .pass = Pass::backward_input, .work = fused_attention(attention, true)});
     return;
   }
   if (recomputed_ && s_.recompute == Recompute::selective) forward(attention, name, Pass::recompute, ops);
@@ -534,8 +506,7 @@ void BlockBuilder::backward(const EmbeddingOp& embedding, std::string_view name,
   if (embedding.positions > 0) memory(ops, "position_embedding", Pass::backward_weight, 2 * e_ * T_sp_ * h_);
   if (embedding.vocab == 0) return;
   if (s_.sequence_parallel) {
-    blocking(ops, "all_gather_embedding_gradient", Pass::backward_input, CollectiveKind::all_gather, e_ * T_ * h_,
-             false);
+    blocking(ops, "all_gather_embedding_gradient", Pass::backward_input, CollectiveKind::all_gather, e_ * T_ * h_);
   }
   // Scatter-add of T rows into a dense gradient that is first cleared, then added to the accumulated one:
   // clear 2 + read 2 + read and write the fp32 sum 8 bytes a weight (Megatron-LM distributed_data_parallel.py).

@@ -95,7 +95,30 @@ class BlockBuilder {
   void backward_at(std::size_t op, OpList& ops);
   void exchange_tokens(std::string_view name, const Collective& exchange, Pass pass, OpList& ops);
   void expert_tensor_collective(const Routing&, std::string_view name, CollectiveKind kind, Pass pass, OpList& ops);
+  // Context parallelism (context_attention.cpp).
+  AttentionKernel fused_attention(const CoreAttentionOp& attention, bool backward) const;
+  void context_attention(const CoreAttentionOp&, std::string_view name, Pass pass, bool backward, OpList& ops);
   void ring_attention(const CoreAttentionOp&, std::string_view name, Pass pass, bool backward, OpList& ops);
+  void gathered_attention(const CoreAttentionOp&, std::string_view name, Pass pass, bool backward, OpList& ops);
+  double sent_width(const CoreAttentionOp& attention) const;
+  void exchange_heads(double width, Pass pass, OpList& ops);
+  void blocking_context(OpList& ops, std::string_view name, Pass pass, CollectiveKind kind, GroupKind group,
+                        double bytes);
+
+  // Ranks in a grid (tensor_grid.cpp).
+  struct GridProduct;
+  GridProduct grid_product(const LinearOp& linear) const;
+  void grid_transfer(OpList& ops, std::string_view name, Pass pass, GroupKind axis, double bytes);
+  void grid_forward(const LinearOp& linear, std::string_view name, Pass pass, OpList& ops);
+  void grid_backward(const LinearOp& linear, std::string_view name, OpList& ops);
+  void grid_statistics(Pass pass, OpList& ops);
+
+  // Products cut into pieces beside their transfers (tensor_overlap.cpp).
+  bool overlaps_products() const { return s_.tp_overlap == "userbuffers" || s_.tp_overlap == "async"; }
+  void gathered_products(OpList& ops, std::string_view name, Pass pass, double bytes, const std::vector<Gemm>& products);
+  void scattered_products(OpList& ops, std::string_view name, Pass pass, double bytes,
+                          const std::vector<Gemm>& products);
+
 
   // Memory, in bytes.
   struct HeldByOp {
@@ -116,7 +139,7 @@ class BlockBuilder {
   void kernel(OpList& ops, std::string_view name, Pass pass, GroupedGemm gemm);
   void memory(OpList& ops, std::string_view name, Pass pass, double bytes, double kernels = 1);
   /// A collective of the tensor group that the next kernel waits for.
-  void blocking(OpList& ops, std::string_view name, Pass pass, CollectiveKind kind, double bytes, bool overlappable);
+  void blocking(OpList& ops, std::string_view name, Pass pass, CollectiveKind kind, double bytes);
   /// A collective that runs beside the following kernels; the one that needs it says so with `await`.
   int background(OpList& ops, std::string_view name, Pass pass, CollectiveKind kind, double bytes,
                  GroupKind group = GroupKind::tensor);
@@ -137,6 +160,7 @@ class BlockBuilder {
     TensorSplit split;
     bool bias, starts_region;
     double tokens;
+    double gathers = 0;  ///< bytes of the output gradient, when its gather overlaps the product
   };
   void linear_backward(OpList& ops, std::string_view name, const LocalLinear& linear);
   std::vector<double> local_outputs(const LinearOp& linear) const;

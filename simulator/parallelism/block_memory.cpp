@@ -333,7 +333,7 @@ BlockBuilder::Held BlockBuilder::held_by_ops() const {
 }
 
 void BlockBuilder::account_memory(LocalBlock& local) const {
-  LocalParameters held_parameters{h_, t_, s_.expert};
+  LocalParameters held_parameters{h_, t_ / s_.grid_depth, s_.expert};
   for (const ModelOp& op : block_.ops) {
     held_parameters.replicated = held_parameters.of_experts = 0;
     const double count = std::visit(held_parameters, op.what);

@@ -46,10 +46,15 @@ struct Sharding {
   bool flash_attention = false;
   std::string_view attention_kernel;
   double microbatches = 1;  ///< of one step: what happens once a step is spread over them
-  double tp_exposed = 1;    ///< share of a blocking tensor-parallel collective left visible (1: no overlap)
+  std::string cp_comm_type = "p2p";
+  double context_inner = 1;     ///< of the context ranks, neighbours that exchange heads
+  std::string tensor_grid = "1d";
+  double grid_side = 1, grid_depth = 1;  ///< q and, of 2.5d, d
+  std::string tp_overlap;  ///< method; empty: none
   ExpertSharding expert;
   const Framework* framework = nullptr;
 
+  bool on_grid() const { return tensor > 1 && tensor_grid != "1d"; }
   /// Tokens that a rank stores outside tensor-parallel regions: T / t with sequence parallelism.
   double stored_tokens() const { return sequence_parallel ? tokens / tensor : tokens; }
   double attention_length() const { return document > 0 ? document : sequence_length; }

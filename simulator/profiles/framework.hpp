@@ -56,9 +56,12 @@ struct Framework {
   Sourced<bool> overlap_param_gather;
   Sourced<bool> overlap_tp;
   Sourced<bool> overlap_p2p;            ///< interleaved schedules only; without virtual stages p2p blocks
-  Sourced<double> tp_overlap_exposed;   ///< share of a blocking tensor-parallel collective that overlap leaves exposed
+  Sourced<std::string> tp_overlap;      ///< how overlap_tp overlaps: a name in the table of tensor overlaps
   Sourced<double> p2p_overlap_exposed;  ///< share of a pipeline transfer that overlap leaves exposed
   Sourced<bool> overlap_tp_backward;    ///< input-gradient collectives run under the weight-gradient GEMM
+
+  Sourced<std::string> gradient_buckets;  ///< of an overlapped reduction: a name in the buckets' table
+  Sourced<std::string> cp_comm_type;      ///< p2p | all_gather | a2a: how context parallelism exchanges, when unsaid
 
   // Pipeline exchange.
   Sourced<bool> p2p_scatter_gather;        ///< each tensor-parallel rank sends 1/t over the NIC, NVLink all-gathers it

@@ -177,9 +177,10 @@ struct Report {
   // What the scenario was, for the heading of a page.
   std::string model_name;
   double model_parameters = 0;
-  double active_parameters = 0;  ///< of these, what one token passes: fewer with experts
-  std::string cluster_text;      ///< "64 x A100-SXM4-80GB, 8 nodes, HDR InfiniBand"
-  std::string plan_text;         ///< "TP 8 (SP)  PP 8 x 3  DP 1"
+  double active_parameters = 0;   ///< of these, what one token passes: fewer with experts
+  double trained_parameters = 0;  ///< of all, those that are not frozen
+  std::string cluster_text;       ///< "64 x A100-SXM4-80GB, 8 nodes, HDR InfiniBand"
+  std::string plan_text;          ///< "TP 8 (SP)  PP 8 x 3  DP 1"
   std::string framework_name;
   std::int64_t gpus = 0;
   std::int64_t gpus_per_node = 1;

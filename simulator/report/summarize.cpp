@@ -113,6 +113,7 @@ Report describe(const Job& job) {
 void summarize_model(const SummaryInput& in, Report& report) {
   report.model_parameters = parameters(in.graph);
   report.active_parameters = active_parameters(in.graph);
+  report.trained_parameters = trained_parameters(in.graph);
   for (std::size_t stage = 0; stage < in.model.stages.size(); ++stage) {
     StageReport row;
     row.stage = static_cast<int>(stage);

@@ -97,6 +97,9 @@ std::string heading(const Report& r, const Paint& paint) {
   if (r.active_parameters > 0 && r.active_parameters < r.model_parameters) {
     model += fmt::format(", {} active", parameters_text(r.active_parameters));
   }
+  if (r.trained_parameters > 0 && r.trained_parameters < r.model_parameters) {
+    model += fmt::format(", {} trained", parameters_text(r.trained_parameters));
+  }
   std::string name = wrapped("", r.scenario);
   name.pop_back();
   return paint.strong(name) + "\n" + labelled("model", model) + labelled("cluster", r.cluster_text) +

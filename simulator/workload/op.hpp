@@ -101,9 +101,16 @@ enum class GroupKind : std::uint8_t {
   expert_tensor,  ///< shares of the same experts
   expert_data,    ///< copies of the same experts
   embedding,
-  world
+  world,
+  data_inner,     ///< a part of `data`: what shards in hybrid sharding, or the copies inside a node (ZeRO++)
+  data_outer,     ///< one of each such part
+  context_inner,  ///< a part of `context`: what exchanges heads in hybrid context parallelism
+  context_outer,  ///< one of each such part: the ring
+  tensor_row,     ///< of a grid of tensor-parallel ranks (2D, 2.5D, 3D)
+  tensor_column,
+  tensor_depth
 };
-inline constexpr int group_kind_count = 8;
+inline constexpr int group_kind_count = 15;
 
 /// What one rank sends when tokens go to their experts, by the path that it takes.
 struct ExchangeBytes {
@@ -117,7 +124,6 @@ struct Collective {
   CollectiveKind kind = CollectiveKind::all_reduce;
   GroupKind group = GroupKind::tensor;
   Bytes size;
-  double exposed_share = 1;  ///< of its time, what kernels that overlap it chunk by chunk leave visible
   std::optional<ExchangeBytes> exchange = {};  ///< all_to_all of tokens: in place of an even share for every rank
 };
 

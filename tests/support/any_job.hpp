@@ -127,10 +127,52 @@ inline void choose_training(Job& job) {
 /// slower machine (Graham 1966): laws of the kind "more is never slower" hold for passes in a fixed turn.
 inline Job in_turn(Job job) {
   job.plan.overlap_ep = false;
+  if (job.plan.tp_overlap == "userbuffers") job.plan.tp_overlap = "async";  // kernels slow down by what they meet
   if (job.plan.schedule.starts_with("dualpipe") || find_schedule(job.plan.schedule)->arranges) {
     job.plan.schedule = job.plan.virtual_stages > 1 ? "breadth-first" : "zb-h1";
   }
   return job;
+}
+
+/// Context and tensor parallelism of any kind.
+inline void choose_methods(Job& job) {
+  ParallelPlan& plan = job.plan;
+  if (plan.context_parallel > 1) {
+    plan.cp_comm_type = *rc::gen::element<std::string>("p2p", "all_gather", "a2a", "a2a+p2p");
+    plan.context_parallel_a2a = *rc::gen::element(1, 2);
+  }
+  if (plan.tensor_parallel > 1 && *rc::gen::arbitrary<bool>()) {
+    plan.overlap_tp = true;
+    plan.tp_overlap = *rc::gen::element<std::string>("userbuffers", "async");
+  }
+  const bool plain = !job.model.moe && !job.model.ssm && job.model.encoder_layers == 0 && !plan.lora;
+  if (plan.tensor_parallel == 4 && plain && plan.frozen_layers == 0 && *rc::gen::arbitrary<bool>()) {
+    plan.tensor_grid = *rc::gen::element<std::string>("2d", "2.5d");
+  }
+}
+
+/// Replicas in groups, in buckets, in few bits, seldom or never all together.
+inline void choose_exchange(Job& job) {
+  ParallelPlan& plan = job.plan;
+  plan.gradient_buckets = *rc::gen::element<std::string>("megatron", "ddp", "deepspeed");
+  if (*rc::gen::arbitrary<bool>()) plan.no_sync = *rc::gen::arbitrary<bool>();
+  if (job.model.moe || *rc::gen::arbitrary<bool>()) return;
+  const auto copies = static_cast<int>(plan.dense_copies());
+  const int part = copies % 2 == 0 ? 2 : copies;
+  if (plan.zero == 0) {
+    switch (*rc::gen::inRange(0, 4)) {
+      case 0: plan.gradient_compression = *rc::gen::element<std::string>("int8", "powersgd-2", "topk-1"); break;
+      case 1: plan.local_steps = *rc::gen::element<std::int64_t>(2, 100); break;
+      case 2: plan.asynchronous_data = true; break;
+      default: plan.gossip_neighbours = plan.data_parallel - 1; break;
+    }
+  } else if (plan.zero < 3 || *rc::gen::arbitrary<bool>()) {
+    plan.shard_group = part;
+  } else {
+    plan.zero_quantized_weights = *rc::gen::arbitrary<bool>();
+    plan.zero_hpz_partition_size = part;
+    plan.zero_quantized_gradients = *rc::gen::arbitrary<bool>();
+  }
 }
 
 /// Some of the states outside the GPU, and activations where there are no pipeline stages.
@@ -171,6 +213,8 @@ inline Job any_job() {
   }
   choose_stack(job);
   choose_training(job);
+  choose_methods(job);
+  choose_exchange(job);
   job.plan.overlap_grad_reduce = *rc::gen::arbitrary<bool>();
   job.plan.overlap_param_gather = *rc::gen::arbitrary<bool>();
   job.plan.overlap_p2p = *rc::gen::arbitrary<bool>();

@@ -93,7 +93,9 @@ inline Framework ideal_framework() {
   f.grad_reduce_dtype = given(std::string("parameter"));
   f.gradient_dtype = given(GradientType::fp32);
   f.overlap_grad_reduce = f.overlap_param_gather = f.overlap_tp = f.overlap_p2p = given(false);
-  f.tp_overlap_exposed = given(1.0);
+  f.tp_overlap = given(std::string("async"));
+  f.gradient_buckets = given(std::string("megatron"));
+  f.cp_comm_type = given(std::string("p2p"));
   f.p2p_overlap_exposed = given(0.0);
   f.overlap_tp_backward = given(true);
   f.p2p_scatter_gather = f.p2p_blocking_interleaved = given(false);

@@ -663,9 +663,8 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         Refusal{"misspelt_before_missing", replaced(scenario, "sequence_length", "sequence_lenght"),
                 "s.yaml:9:3: unknown plan key 'sequence_lenght', did you mean 'sequence_length'? (one of: "
-                "tensor_parallel, sequence_parallel, pipeline_parallel, virtual_stages, layer_split, schedule, "
-                "data_parallel, context_parallel, placement, expert_parallel, expert_tensor_parallel, expert_load and "
-                "11 more)\n"
+                "tensor_parallel, tensor_grid, tensor_depth, sequence_parallel, pipeline_parallel, virtual_stages, "
+                "layer_split, schedule, data_parallel, context_parallel, context_parallel_a2a, placement and 26 more)\n"
                 "    sequence_lenght: 2048\n"
                 "    ^ near here"},
         Refusal{"duplicate", std::string(scenario) + "  microbatch: 3\n",

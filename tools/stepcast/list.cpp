@@ -7,7 +7,10 @@
 #include "simulator/base/text_table.hpp"
 #include "simulator/cluster/topology.hpp"
 #include "simulator/collectives/collective_time.hpp"
+#include "simulator/execution/compression.hpp"
+#include "simulator/execution/gradient_buckets.hpp"
 #include "simulator/parallelism/dispatchers.hpp"
+#include "simulator/parallelism/methods.hpp"
 #include "simulator/parallelism/recompute.hpp"
 #include "simulator/report/roofline.hpp"
 #include "simulator/schedules/schedule.hpp"
@@ -33,6 +36,22 @@ Rows recompute(const std::string&) {
   Rows rows = rows_of(recompute_policies());
   for (const RecomputeModule& part : recompute_modules()) {
     rows.push_back({"selective-" + std::string(part.name), std::string(part.description)});
+  }
+  return rows;
+}
+/// Named as they are written: "zero: 3".
+Rows parallelism(const std::string&) {
+  Rows rows;
+  for (const ParallelMethod& method : list_parallel_methods()) {
+    rows.push_back({std::string(method.key) + ": " + std::string(method.name), std::string(method.description)});
+  }
+  for (const GradientBuckets& buckets : list_gradient_buckets()) {
+    rows.push_back({"gradient_buckets: " + std::string(buckets.name), std::string(buckets.description)});
+  }
+  for (const Compression& way : list_compressions()) {
+    std::string name = "gradient_compression: " + std::string(way.name);
+    if (!way.parameter.empty()) name += "-<" + std::string(way.parameter) + ">";
+    rows.push_back({name, std::string(way.description)});
   }
   return rows;
 }
@@ -66,6 +85,7 @@ const std::vector<Kind>& kinds() {
       {"fabrics", "cluster: {fabric: NAME, ...}", list_presets},
       {"frameworks", "framework: NAME", list_presets},
       {"schedules", "plan: {schedule: NAME, ...}", schedules},
+      {"parallelism", "plan: {KEY: NAME, ...} or framework: {KEY: NAME, ...}", parallelism},
       {"recompute", "plan: {recompute: NAME, ...}", recompute},
       {"dispatchers", "framework: {dispatcher: NAME, ...}, of tokens to experts", dispatchers},
       {"collectives", "chosen by size and ranks; stepcast collective --algorithm NAME", collectives},
