@@ -664,7 +664,7 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"misspelt_before_missing", replaced(scenario, "sequence_length", "sequence_lenght"),
                 "s.yaml:9:3: unknown plan key 'sequence_lenght', did you mean 'sequence_length'? (one of: "
                 "tensor_parallel, tensor_grid, tensor_depth, sequence_parallel, pipeline_parallel, virtual_stages, "
-                "layer_split, schedule, data_parallel, context_parallel, context_parallel_a2a, placement and 26 more)\n"
+                "layer_split, schedule, data_parallel, context_parallel, context_parallel_a2a, placement and 30 more)\n"
                 "    sequence_lenght: 2048\n"
                 "    ^ near here"},
         Refusal{"duplicate", std::string(scenario) + "  microbatch: 3\n",
