@@ -154,13 +154,12 @@ class Replicated : public DataParallelism {
                                      {stage_.builder.last(Stream::compute)});
   }
 
-  std::int32_t gather(ParameterCount count, const std::vector<std::int32_t>& waits = {}) {
+  std::int32_t gather(ParameterCount count, Waits waits = {}) {
     return launch(CollectiveKind::all_gather, count * in_.parameter_bytes, "parameter_gather", waits);
   }
 
   /// Dense parameters and experts lie in buffers of their own, with groups of their own; both take the same stream.
-  std::int32_t launch(CollectiveKind kind, ParameterCount bytes, std::string_view name,
-                      const std::vector<std::int32_t>& waits) {
+  std::int32_t launch(CollectiveKind kind, ParameterCount bytes, std::string_view name, Waits waits) {
     std::int32_t last = -1;
     const GroupKind dense = hybrid() ? GroupKind::data_inner : GroupKind::data;
     const std::int64_t copies_of_dense = hybrid() ? in_.plan.shard_ranks() : in_.plan.dense_copies();

@@ -82,6 +82,13 @@ LocalBlock shard(const Block& block, std::int64_t hidden, const Sharding& shardi
 std::vector<std::vector<ChunkContents>> split_layers(const ModelGraph& model, const ParallelPlan& plan,
                                                      ChunkPlacement placement = ChunkPlacement::loop);
 
+/// The same as kinds of the sharded model's blocks, of which a policy for some layers has two for each of the graph's.
+std::vector<std::vector<ChunkContents>> stage_contents(const ModelGraph& model, const ParallelPlan& plan,
+                                                       const RecomputedLayers& recomputed, ChunkPlacement placement);
+
+/// Everything but the stages.
+ShardedModel shard_blocks(const ModelGraph& model, const Sharding& sharding, ChunkPlacement placement);
+
 ShardedModel shard(const ModelGraph& model, const ParallelPlan& plan, const Sharding& sharding,
                    ChunkPlacement placement = ChunkPlacement::loop);
 

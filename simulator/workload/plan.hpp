@@ -22,6 +22,8 @@ struct LowRankAdaptation {
   std::int64_t rank = 0;
   std::vector<std::string> targets;  ///< names of adapter_targets()
   double dropout = 0;                ///< of what an adapter multiplies
+
+  bool operator==(const LowRankAdaptation&) const = default;
 };
 
 /// An optional has its framework's default; resolve() in predict.hpp fills it in and says so.
@@ -124,6 +126,8 @@ struct ParallelPlan {
   std::int64_t expert_copies() const {
     return gpus_per_stage() / (std::int64_t{expert_parallel} * expert_tensor_parallel.value_or(1));
   }
+
+  bool operator==(const ParallelPlan&) const = default;
 };
 
 }  // namespace stepcast
