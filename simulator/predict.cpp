@@ -90,9 +90,9 @@ Report predict(const Job& given, const ExecutionOptions& asked, Timeline* trace)
                              memory_of(job, model, in_flight, boundary.sent),
                              in_flight};
   summarize_model(summary, report);
-  const Programs programs =
-      lower({model, job.plan, job.framework, job.cluster, costs, order, boundary.sent, boundary.gathered, static_cast<double>(job.model.hidden),
-             reduced_bytes(job.plan), element_bytes(job.plan.precision), options.granularity});
+  const Programs programs = lower({model, job.plan, job.framework, job.cluster, costs, order, boundary.sent,
+                                   boundary.gathered, static_cast<double>(job.model.hidden), reduced_bytes(job.plan),
+                                   element_bytes(job.plan.precision), options.granularity});
   Simulated simulated = simulate(programs, job, options);
   summarize(summary, simulated.timeline, report);
   summarize_disturbances(simulated.timeline, simulated.steps, simulated.undisturbed, report);

@@ -56,15 +56,15 @@ std::string sharding_infeasible(const ParallelPlan& plan) {
     if (plan.zero == 0) return "shard_group without ZeRO: there is nothing that its ranks share";
     if (std::string reason = uneven_group(plan, "shard_group", *plan.shard_group); !reason.empty()) return reason;
   }
-  if (plan.zero < 3 &&
-      (plan.zero_hpz_partition_size || plan.zero_quantized_gradients || plan.zero_quantized_weights)) {
+  if (plan.zero < 3 && (plan.zero_hpz_partition_size || plan.zero_quantized_gradients || plan.zero_quantized_weights)) {
     return "ZeRO++ (zero_quantized_weights, zero_hpz_partition_size, zero_quantized_gradients) needs zero: 3";
   }
   if (plan.zero_hpz_partition_size) {
     if (plan.shard_group) return "zero_hpz_partition_size and shard_group are two ways to the same end: choose one";
     return uneven_group(plan, "zero_hpz_partition_size", *plan.zero_hpz_partition_size);
   }
-  if (plan.zero_quantized_gradients) return "zero_quantized_gradients needs zero_hpz_partition_size: the ranks of a node";
+  if (plan.zero_quantized_gradients)
+    return "zero_quantized_gradients needs zero_hpz_partition_size: the ranks of a node";
   const int loose = (plan.local_steps > 1) + (plan.gossip_neighbours > 0) + plan.asynchronous_data;
   if (loose > 1) return "local_steps, gossip_neighbours and asynchronous_data exclude each other";
   if (plan.gossip_neighbours >= plan.data_parallel && plan.gossip_neighbours > 0) {
@@ -227,7 +227,8 @@ Job resolve(const Job& given) {
   defaults.take(plan.overlap_param_gather, *framework.overlap_param_gather, "framework.overlap_param_gather",
                 plan.data_parallel > 1 && plan.zero >= 1);
   defaults.take(plan.overlap_tp, *framework.overlap_tp, "framework.overlap_tp", plan.tensor_parallel > 1);
-  if (*plan.overlap_tp) defaults.take(plan.tp_overlap, *framework.tp_overlap, "framework.tp_overlap", *framework.tp_overlap);
+  if (*plan.overlap_tp)
+    defaults.take(plan.tp_overlap, *framework.tp_overlap, "framework.tp_overlap", *framework.tp_overlap);
   if (plan.context_parallel > 1) {
     defaults.take(plan.cp_comm_type, *framework.cp_comm_type, "framework.cp_comm_type", *framework.cp_comm_type);
   }

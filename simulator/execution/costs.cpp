@@ -90,8 +90,7 @@ bool CostModel::stages_cross_network() const {
 }
 
 Seconds CostModel::collective(CollectiveKind kind, GroupKind group, Bytes size) const {
-  const bool sharding =
-      group == GroupKind::data || group == GroupKind::expert_data || group == GroupKind::data_inner;
+  const bool sharding = group == GroupKind::data || group == GroupKind::expert_data || group == GroupKind::data_inner;
   const Cluster& cluster = sharding && sharding_cluster_ ? *sharding_cluster_ : cluster_;
   return collective_time(kind, size, shape(group), cluster);
 }

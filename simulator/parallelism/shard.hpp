@@ -47,10 +47,10 @@ struct Sharding {
   std::string_view attention_kernel;
   double microbatches = 1;  ///< of one step: what happens once a step is spread over them
   std::string cp_comm_type = "p2p";
-  double context_inner = 1;     ///< of the context ranks, neighbours that exchange heads
+  double context_inner = 1;  ///< of the context ranks, neighbours that exchange heads
   std::string tensor_grid = "1d";
   double grid_side = 1, grid_depth = 1;  ///< q and, of 2.5d, d
-  std::string tp_overlap;  ///< method; empty: none
+  std::string tp_overlap;                ///< method; empty: none
   ExpertSharding expert;
   const Framework* framework = nullptr;
 
