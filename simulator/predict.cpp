@@ -3,60 +3,17 @@
 #include <chrono>
 
 #include "models/families.hpp"
-#include "simulator/collectives/collective_time.hpp"
 #include "simulator/execution/lower.hpp"
 #include "simulator/execution/pass_ops.hpp"
-#include "simulator/execution/pass_times.hpp"
 #include "simulator/report/memory_over_time.hpp"
 #include "simulator/report/summarize.hpp"
 #include "simulator/resolve.hpp"
 #include "simulator/schedules/schedule.hpp"
 #include "simulator/simulate.hpp"
+#include "simulator/stages.hpp"
 #include "simulator/workload/gradients.hpp"
 
 namespace stepcast {
-namespace {
-
-/// Activation that one GPU sends to the next pipeline stage, and what its tensor-parallel group then gathers.
-struct Boundary {
-  Bytes sent, gathered;
-};
-
-Boundary boundary_of(const Job& job, const Sharding& sharding) {
-  // Behind an encoder both its tokens and the decoder's go on from stage to stage.
-  const double tokens = sharding.tokens + (job.model.encoder_layers > 0 ? sharding.of_decoder().tokens : 0);
-  const Bytes whole(sharding.element * tokens * static_cast<double>(job.model.hidden));
-  if (sharding.sequence_parallel) return {whole / sharding.tensor, Bytes(0)};
-  if (*job.framework.p2p_scatter_gather && sharding.tensor > 1) return {whole / sharding.tensor, whole};
-  return {whole, Bytes(0)};
-}
-
-/// Share of a GPU's multiprocessors (Transformer Engine base.py: 16 for the methods bulk and pipeline).
-double left_by_userbuffers(const Gpu& gpu) { return *gpu.sms > 32 ? 1 - 16.0 / *gpu.sms : 1; }
-
-/// The passes of every stage, by the plan's schedule.
-PipelineOrder order_of(const Job& job, const ShardedModel& model, const CostModel& costs, Bytes boundary) {
-  const Schedule& schedule = *find_schedule(job.plan.schedule);
-  PipelineShape shape = pipeline_shape(job.plan);
-  if (schedule.arranges) {
-    shape.times = pass_times(model, costs);
-    shape.exchange = point_to_point_time(boundary, costs.stages_cross_network(), job.cluster).si();
-  }
-  return schedule.order(shape);
-}
-
-std::vector<MemoryUse> memory_of(const Job& job, const ShardedModel& model, const std::vector<std::int64_t>& in_flight,
-                                 Bytes boundary) {
-  std::vector<MemoryUse> stages;
-  for (int stage = 0; stage < job.plan.pipeline_parallel; ++stage) {
-    stages.push_back(stage_memory(model, stage, job.plan, job.framework, job.cluster.gpu,
-                                  in_flight[static_cast<std::size_t>(stage)], boundary));
-  }
-  return stages;
-}
-
-}  // namespace
-
 Report predict(const Job& given, const ExecutionOptions& asked, Timeline* trace) {
   const auto began = std::chrono::steady_clock::now();
   const Job job = resolve(given);
@@ -80,7 +37,7 @@ Report predict(const Job& given, const ExecutionOptions& asked, Timeline* trace)
   if (job.plan.zero >= 3) costs.limit_sharding_nics(*job.framework.sharding_nics);
 
   if (sharding.tp_overlap == "userbuffers") share_multiprocessors(model, costs, left_by_userbuffers(job.cluster.gpu));
-  const PipelineOrder order = order_of(job, model, costs, boundary.sent);
+  const PipelineOrder order = find_schedule(job.plan.schedule)->order(timed_shape(job, model, costs, boundary.sent));
   const std::vector<std::int64_t> in_flight = chunks_in_flight(order);
   const SummaryInput summary{job,
                              graph,
@@ -90,9 +47,10 @@ Report predict(const Job& given, const ExecutionOptions& asked, Timeline* trace)
                              memory_of(job, model, in_flight, boundary.sent),
                              in_flight};
   summarize_model(summary, report);
-  const Programs programs =
-      lower({model, job.plan, job.framework, job.cluster, costs, order, boundary.sent, boundary.gathered, static_cast<double>(job.model.hidden),
-             reduced_bytes(job.plan), element_bytes(job.plan.precision), options.granularity});
+  const PassCosts passes(model, job.plan, job.framework, job.cluster.gpu, costs);
+  const Programs programs = lower({model, job.plan, job.framework, job.cluster, costs, passes, order, boundary.sent,
+                                   boundary.gathered, static_cast<double>(job.model.hidden), reduced_bytes(job.plan),
+                                   element_bytes(job.plan.precision), options.granularity});
   Simulated simulated = simulate(programs, job, options);
   summarize(summary, simulated.timeline, report);
   summarize_disturbances(simulated.timeline, simulated.steps, simulated.undisturbed, report);

@@ -56,15 +56,15 @@ std::string sharding_infeasible(const ParallelPlan& plan) {
     if (plan.zero == 0) return "shard_group without ZeRO: there is nothing that its ranks share";
     if (std::string reason = uneven_group(plan, "shard_group", *plan.shard_group); !reason.empty()) return reason;
   }
-  if (plan.zero < 3 &&
-      (plan.zero_hpz_partition_size || plan.zero_quantized_gradients || plan.zero_quantized_weights)) {
+  if (plan.zero < 3 && (plan.zero_hpz_partition_size || plan.zero_quantized_gradients || plan.zero_quantized_weights)) {
     return "ZeRO++ (zero_quantized_weights, zero_hpz_partition_size, zero_quantized_gradients) needs zero: 3";
   }
   if (plan.zero_hpz_partition_size) {
     if (plan.shard_group) return "zero_hpz_partition_size and shard_group are two ways to the same end: choose one";
     return uneven_group(plan, "zero_hpz_partition_size", *plan.zero_hpz_partition_size);
   }
-  if (plan.zero_quantized_gradients) return "zero_quantized_gradients needs zero_hpz_partition_size: the ranks of a node";
+  if (plan.zero_quantized_gradients)
+    return "zero_quantized_gradients needs zero_hpz_partition_size: the ranks of a node";
   const int loose = (plan.local_steps > 1) + (plan.gossip_neighbours > 0) + plan.asynchronous_data;
   if (loose > 1) return "local_steps, gossip_neighbours and asynchronous_data exclude each other";
   if (plan.gossip_neighbours >= plan.data_parallel && plan.gossip_neighbours > 0) {
@@ -190,35 +190,33 @@ std::string available_kernel(const std::string& wanted, const Gpu& gpu) {
 
 class Defaults {
  public:
-  explicit Defaults(Job& job) : job_(job) {}
+  Defaults(Job& job, bool noted) : job_(job), noted_(noted) {}
 
   template <class T, class U>
   void take(std::optional<T>& field, const U& value, std::string_view name, std::string_view text) {
     if (field) return;
     field = T(value);
-    job_.defaults_taken.push_back(fmt::format("{}: {} ({})", name, text, job_.framework.name));
+    if (noted_) job_.defaults_taken.push_back(fmt::format("{}: {} ({})", name, text, job_.framework.name));
   }
   void take(std::optional<bool>& field, bool value, std::string_view name, bool matters = true) {
     if (field) return;
     field = value;
-    if (matters) job_.defaults_taken.push_back(fmt::format("{}: {} ({})", name, value, job_.framework.name));
+    if (matters && noted_) job_.defaults_taken.push_back(fmt::format("{}: {} ({})", name, value, job_.framework.name));
   }
 
  private:
   Job& job_;
+  const bool noted_;
 };
 
-}  // namespace
-
-Job resolve(const Job& given) {
-  Job job = given;
+void take_defaults(Job& job, bool noted) {
   const Framework& framework = job.framework;
   ParallelPlan& plan = job.plan;
-  Defaults defaults(job);
+  Defaults defaults(job, noted);
 
   if (plan.schedule == "none" && plan.pipeline_parallel > 1) {
     plan.schedule = plan.virtual_stages > 1 ? "interleaved-1f1b" : "1f1b";
-    job.defaults_taken.push_back(fmt::format("plan.schedule: {} (several pipeline stages)", plan.schedule));
+    if (noted) job.defaults_taken.push_back(fmt::format("plan.schedule: {} (several pipeline stages)", plan.schedule));
   }
   defaults.take(job.model.dropout, *framework.dropout, "model.dropout", fmt::format("{}", *framework.dropout));
   defaults.take(plan.flash_attention, *framework.flash_attention, "framework.flash_attention");
@@ -227,7 +225,8 @@ Job resolve(const Job& given) {
   defaults.take(plan.overlap_param_gather, *framework.overlap_param_gather, "framework.overlap_param_gather",
                 plan.data_parallel > 1 && plan.zero >= 1);
   defaults.take(plan.overlap_tp, *framework.overlap_tp, "framework.overlap_tp", plan.tensor_parallel > 1);
-  if (*plan.overlap_tp) defaults.take(plan.tp_overlap, *framework.tp_overlap, "framework.tp_overlap", *framework.tp_overlap);
+  if (*plan.overlap_tp)
+    defaults.take(plan.tp_overlap, *framework.tp_overlap, "framework.tp_overlap", *framework.tp_overlap);
   if (plan.context_parallel > 1) {
     defaults.take(plan.cp_comm_type, *framework.cp_comm_type, "framework.cp_comm_type", *framework.cp_comm_type);
   }
@@ -247,10 +246,20 @@ Job resolve(const Job& given) {
 
   if (*plan.flash_attention && available_kernel(*framework.attention_kernel, job.cluster.gpu).empty()) {
     plan.flash_attention = false;
-    job.assumed.push_back(fmt::format("{} has no fused attention kernel: unfused attention", job.cluster.gpu.name));
+    if (noted)
+      job.assumed.push_back(fmt::format("{} has no fused attention kernel: unfused attention", job.cluster.gpu.name));
   }
+}
+
+}  // namespace
+
+Job resolve(const Job& given) {
+  Job job = given;
+  take_defaults(job, true);
   return job;
 }
+
+void resolve_plan(Job& job) { take_defaults(job, false); }
 
 std::int64_t padded_vocab(const Job& job) {
   const std::int64_t multiple = std::int64_t{*job.framework.vocab_multiple} *

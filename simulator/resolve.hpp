@@ -18,6 +18,9 @@ std::string infeasible_reason(const Job& job);
 /// The job with its framework's defaults in place of what it leaves open; each is named in `defaults_taken`.
 Job resolve(const Job& job);
 
+/// The same in place, without a note of each: for one plan of many.
+void resolve_plan(Job& job);
+
 /// Vocabulary with the framework's padding (Megatron: to a multiple of 128 x tensor_parallel).
 std::int64_t padded_vocab(const Job& job);
 

@@ -25,6 +25,8 @@ struct GroupShape {
 
   std::int64_t domains() const { return (ranks + per_domain - 1) / per_domain; }
   bool crosses_network() const { return ranks > per_domain; }
+
+  bool operator==(const GroupShape&) const = default;
 };
 
 /// The shape of a group of `ranks` ranks whose members are `stride` apart in rank order.

@@ -15,10 +15,10 @@ namespace stepcast {
 /// One reduction of `elements` gradients over `ranks` copies.
 struct CompressedReduction {
   CollectiveKind kind = CollectiveKind::all_reduce;
-  Bytes size;                           ///< of the collective
-  Bytes traffic;                        ///< read and written on the GPU to encode and decode
-  std::optional<Gemm> product = {};     ///< a matrix product for it ...
-  double products = 0;                  ///< ... and how many such
+  Bytes size;                        ///< of the collective
+  Bytes traffic;                     ///< read and written on the GPU to encode and decode
+  std::optional<Gemm> product = {};  ///< a matrix product for it ...
+  double products = 0;               ///< ... and how many such
 };
 
 /// What is to be reduced: `elements` of `element` bytes, matrices of about width x width.

@@ -10,11 +10,27 @@
 namespace stepcast {
 
 CostModel::CostModel(const Cluster& cluster, const ParallelPlan& plan, bool expected_spread)
-    : cluster_(cluster), plan_(plan), order_(parse_rank_order(plan.placement)) {
-  for (std::size_t p = 0; p < precision_names.size(); ++p) gemm_.emplace_back(cluster.gpu, static_cast<Precision>(p));
-  if (!expected_spread) return;
-  clock_slowdown_ = 1 + cluster.gpu.speed_spread * expected_slowest(static_cast<double>(plan.gpus_in_step()));
-  launch_slowdown_ = 1 + cluster.gpu.launch_spread * expected_slowest(plan.tensor_parallel);
+    : cluster_(cluster), plan_(plan), expected_spread_(expected_spread), order_(parse_rank_order(plan.placement)) {
+  std::vector<GemmModel> gemm;
+  for (std::size_t p = 0; p < precision_names.size(); ++p) gemm.emplace_back(cluster.gpu, static_cast<Precision>(p));
+  gemm_ = std::make_shared<const std::vector<GemmModel>>(std::move(gemm));
+  expect_spread();
+}
+
+CostModel::CostModel(const CostModel& other, const ParallelPlan& plan)
+    : cluster_(other.cluster_),
+      plan_(plan),
+      expected_spread_(other.expected_spread_),
+      order_(plan.placement == other.plan_.placement ? other.order_ : parse_rank_order(plan.placement)),
+      sharding_cluster_(other.sharding_cluster_),
+      gemm_(other.gemm_) {
+  expect_spread();
+}
+
+void CostModel::expect_spread() {
+  if (!expected_spread_) return;
+  clock_slowdown_ = 1 + cluster_.gpu.speed_spread * expected_slowest(static_cast<double>(plan_.gpus_in_step()));
+  launch_slowdown_ = 1 + cluster_.gpu.launch_spread * expected_slowest(plan_.tensor_parallel);
 }
 
 namespace {
@@ -90,8 +106,7 @@ bool CostModel::stages_cross_network() const {
 }
 
 Seconds CostModel::collective(CollectiveKind kind, GroupKind group, Bytes size) const {
-  const bool sharding =
-      group == GroupKind::data || group == GroupKind::expert_data || group == GroupKind::data_inner;
+  const bool sharding = group == GroupKind::data || group == GroupKind::expert_data || group == GroupKind::data_inner;
   const Cluster& cluster = sharding && sharding_cluster_ ? *sharding_cluster_ : cluster_;
   return collective_time(kind, size, shape(group), cluster);
 }
@@ -123,8 +138,9 @@ Bytes memory_traffic(const Collective& collective) {
 
 void CostModel::limit_sharding_nics(int nics) {
   if (nics >= cluster_.fabric.nics_per_node) return;
-  sharding_cluster_ = cluster_;
-  sharding_cluster_->fabric.nics_per_node = nics;
+  Cluster limited = cluster_;
+  limited.fabric.nics_per_node = nics;
+  sharding_cluster_ = std::make_shared<const Cluster>(std::move(limited));
 }
 
 Seconds CostModel::memory_pass(Bytes bytes) const {
@@ -133,9 +149,9 @@ Seconds CostModel::memory_pass(Bytes bytes) const {
 
 KernelTime CostModel::kernel_time(const LocalOp& op) const {
   if (const auto* gemm = std::get_if<Gemm>(&op.work))
-    return gemm_[static_cast<std::size_t>(gemm->precision)].time(*gemm);
+    return (*gemm_)[static_cast<std::size_t>(gemm->precision)].time(*gemm);
   if (const auto* grouped = std::get_if<GroupedGemm>(&op.work)) {
-    return gemm_[static_cast<std::size_t>(grouped->precision)].time(*grouped);
+    return (*gemm_)[static_cast<std::size_t>(grouped->precision)].time(*grouped);
   }
   if (const auto* attention = std::get_if<AttentionKernel>(&op.work)) return attention_time(*attention, cluster_.gpu);
   return memory_time(std::get<MemoryBound>(op.work), cluster_.gpu);

@@ -1,6 +1,7 @@
 #pragma once
 /// Durations: every operator and collective of a job in ticks.
 
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -38,6 +39,8 @@ class CostModel {
  public:
   /// @param expected_spread  add the expected wait for the slowest of the ranks that synchronise
   CostModel(const Cluster& cluster, const ParallelPlan& plan, bool expected_spread);
+  /// The same machines under another plan.
+  CostModel(const CostModel& other, const ParallelPlan& plan);
 
   /// Gathers and scatters of fully sharded parameters reach the network through only that many NICs of a node.
   void limit_sharding_nics(int nics);
@@ -61,12 +64,15 @@ class CostModel {
   KernelTime kernel_time(const LocalOp& op) const;
   GroupShape data_inner_shape() const;
 
+  void expect_spread();
+
   const Cluster& cluster_;
   const ParallelPlan& plan_;
+  bool expected_spread_;
   RankOrder order_;
-  std::optional<Cluster> sharding_cluster_;  ///< with fewer NICs
-  std::vector<GemmModel> gemm_;              ///< by precision
-  double clock_slowdown_ = 1;                ///< of the slowest GPU of the job, on kernels that follow the clock
+  std::shared_ptr<const Cluster> sharding_cluster_;     ///< with fewer NICs
+  std::shared_ptr<const std::vector<GemmModel>> gemm_;  ///< by precision
+  double clock_slowdown_ = 1;   ///< of the slowest GPU of the job, on kernels that follow the clock
   double launch_slowdown_ = 1;  ///< of the slowest of a tensor-parallel group, on each region between collectives
 };
 

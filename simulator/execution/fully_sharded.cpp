@@ -73,7 +73,7 @@ class FullySharded : public DataParallelism {
   /// One block of one pass.
   struct Unit {
     ParameterCount count;
-    bool needs_gather = false;   ///< its parameters are not there yet
+    bool needs_gather = false;  ///< its parameters are not there yet
     bool backward = false;
     std::int32_t gathered = -1;  ///< the instruction
   };
@@ -153,10 +153,10 @@ class FullySharded : public DataParallelism {
 
   void reduce_over_replicas(double bytes) {
     if (!hybrid()) return;
-    stage_.builder.collective(Stream::replica, Bucket::dp_comm,
-                              {CollectiveKind::all_reduce, GroupKind::data_outer,
-                               Bytes(bytes / static_cast<double>(in_.plan.shard_ranks()))},
-                              "replica_reduce", {stage_.builder.last(Stream::data)});
+    stage_.builder.collective(
+        Stream::replica, Bucket::dp_comm,
+        {CollectiveKind::all_reduce, GroupKind::data_outer, Bytes(bytes / static_cast<double>(in_.plan.shard_ranks()))},
+        "replica_reduce", {stage_.builder.last(Stream::data)});
   }
 
   /// qgZ: int4 to the owners inside the node, sums, and int4 of these to the owners among the nodes.
@@ -199,8 +199,8 @@ class FullySharded : public DataParallelism {
     const bool inner = hybrid() || from_node;
     const GroupKind dense = inner ? GroupKind::data_inner : GroupKind::data;
     const std::int64_t ranks = inner ? in_.plan.data_inner() : in_.plan.dense_copies();
-    for (const auto& [group, size, copies] : {std::tuple(dense, bytes.dense, ranks),
-                                              {GroupKind::expert_data, bytes.expert, in_.plan.expert_copies()}}) {
+    for (const auto& [group, size, copies] :
+         {std::tuple(dense, bytes.dense, ranks), {GroupKind::expert_data, bytes.expert, in_.plan.expert_copies()}}) {
       if (size <= 0 || copies <= 1) continue;
       last =
           stage_.builder.collective(Stream::data, Bucket::dp_comm, {kind, group, Bytes(size)}, name, {computed, after});

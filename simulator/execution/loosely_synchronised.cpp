@@ -22,7 +22,8 @@ class LooselySynchronised : public DataParallelism {
 
   void begin_step() override {
     if (!in_.plan.asynchronous_data) return;
-    local(Stream::data, "push_gradients_pull_parameters", message(in_.gradient_bytes) + message(in_.parameter_bytes), {});
+    local(Stream::data, "push_gradients_pull_parameters", message(in_.gradient_bytes) + message(in_.parameter_bytes),
+          {});
   }
   bool by_block(const PassStep&) const override { return false; }
   void before_pass(const PassStep& step) override {
@@ -41,7 +42,8 @@ class LooselySynchronised : public DataParallelism {
   std::int32_t after_optimizer() override {
     if (in_.plan.local_steps <= 1) return -1;
     const auto steps = static_cast<double>(in_.plan.local_steps);
-    const Seconds average = in_.costs.collective(CollectiveKind::all_reduce, GroupKind::data, bytes(in_.gradient_bytes));
+    const Seconds average =
+        in_.costs.collective(CollectiveKind::all_reduce, GroupKind::data, bytes(in_.gradient_bytes));
     local(Stream::compute, "outer_average", average / steps, {});
     // Outer optimizer: old parameters, momentum and mean in, old parameters, momentum and parameters out, all fp32.
     stage_.builder.local(Stream::compute, Bucket::optimizer, "outer_optimizer",
@@ -50,7 +52,7 @@ class LooselySynchronised : public DataParallelism {
   }
 
  private:
-  Bytes bytes(double element) const { return Bytes(element * in_.model.count(stage_.stage).total()); }
+  Bytes bytes(double element) const { return Bytes(element * in_.model.trained(stage_.stage).total()); }
   Seconds message(double element) const {
     return point_to_point_time(bytes(element), in_.costs.shape(GroupKind::data).crosses_network(), in_.cluster);
   }
@@ -59,8 +61,8 @@ class LooselySynchronised : public DataParallelism {
   }
   void gossip(std::int32_t after) {
     exchanged_ = true;
-    local(Stream::data, "gossip_exchange", static_cast<double>(in_.plan.gossip_neighbours) * message(in_.parameter_bytes),
-          {after});
+    local(Stream::data, "gossip_exchange",
+          static_cast<double>(in_.plan.gossip_neighbours) * message(in_.parameter_bytes), {after});
   }
 
   const StageContext stage_;

@@ -2,12 +2,10 @@
 
 #include <algorithm>
 #include <map>
-#include <tuple>
 
 #include "simulator/base/error.hpp"
 #include "simulator/collectives/collective_time.hpp"
 #include "simulator/execution/data_parallel.hpp"
-#include "simulator/execution/pass_ops.hpp"
 #include "simulator/execution/program_builder.hpp"
 #include "simulator/execution/step_work.hpp"
 #include "simulator/memory/memory_use.hpp"
@@ -21,13 +19,29 @@ namespace {
 /// A message keeps one channel of a pair of GPUs busy (NCCL splits messages of some MB over two).
 constexpr double message_sms = 2;
 
-/// Both ends of the tensor that pass `kind` of microbatch i on virtual stage `to` waits for.
-using MessageKey = std::tuple<PassKind, std::int32_t, int>;
-struct MessageEnds {
-  int send_stage = -1, receive_stage = -1;
-  std::int32_t send = -1, receive = -1;
+/// Both ends of every tensor that a pass waits for, by direction, microbatch and the virtual stage that receives it.
+class Messages {
+ public:
+  struct Ends {
+    int send_stage = -1, receive_stage = -1;
+    std::int32_t send = -1, receive = -1;
+  };
+
+  Messages(std::int64_t microbatches, int virtual_stages)
+      : microbatches_(static_cast<std::size_t>(microbatches)),
+        virtual_stages_(static_cast<std::size_t>(virtual_stages)),
+        ends_(2 * microbatches_ * virtual_stages_) {}
+
+  Ends& of(bool forward, std::int32_t microbatch, int to) {
+    const std::size_t row = (forward ? 0 : microbatches_) + static_cast<std::size_t>(microbatch);
+    return ends_[row * virtual_stages_ + static_cast<std::size_t>(to)];
+  }
+  const std::vector<Ends>& all() const { return ends_; }
+
+ private:
+  std::size_t microbatches_, virtual_stages_;
+  std::vector<Ends> ends_;
 };
-using Messages = std::map<MessageKey, MessageEnds>;
 
 /// Writes the program of one pipeline stage.
 class StageLowering {
@@ -39,7 +53,9 @@ class StageLowering {
         builder_(input.costs, input.granularity, labels),
         messages_(messages),
         schedule_(*find_schedule(input.plan.schedule)),
-        shape_(pipeline_shape(input.plan)),
+        shape_(input.shape()),
+        transfer_time_(point_to_point_time(input.boundary, input.costs.stages_cross_network(), input.cluster)),
+        gather_time_(input.costs.collective(CollectiveKind::all_gather, GroupKind::tensor, input.boundary_gather)),
         work_(step_work(input.model, stage, input.plan, input.framework)),
         placement_(chunk_placement(input.plan)),
         steps_(input.order[static_cast<std::size_t>(stage)]),
@@ -51,6 +67,7 @@ class StageLowering {
       std::size_t end = begin;
       while (end + 1 < steps_.size() && (steps_[end].paired || (exchange_blocks() && !steps_[end].exchange_after)))
         ++end;
+      builder_.begin_group(end + 1 - begin);
       run_group(begin, end + 1);
       begin = end + 1;
     }
@@ -67,6 +84,7 @@ class StageLowering {
     }
     return false;
   }
+  const ChunkContents& chunk(const PassStep& step) const { return chunks_[static_cast<std::size_t>(step.chunk)]; }
 
   static std::unique_ptr<DataParallelism> scheme(const StageContext& stage) {
     if (stage.in.plan.loosely_synchronised()) return loosely_synchronised(stage);
@@ -81,13 +99,6 @@ class StageLowering {
 
   // --- exchanges ------------------------------------------------------------------------------------------------
 
-  Seconds transfer_time() const {
-    return point_to_point_time(in_.boundary, in_.costs.stages_cross_network(), in_.cluster);
-  }
-  Seconds gather_time() const {
-    return in_.costs.collective(CollectiveKind::all_gather, GroupKind::tensor, in_.boundary_gather);
-  }
-
   /// The next place of what a pass exchanges, `steps` on (or back) from its own; -1 where the way ends or stays here.
   int neighbour(const PassStep& step, int steps) const {
     if (step.kind == PassKind::backward_weight) return -1;
@@ -98,11 +109,6 @@ class StageLowering {
   /// Where the input of a pass comes from, and where its result goes.
   int source_of(const PassStep& step) const { return neighbour(step, -1); }
   int destination_of(const PassStep& step) const { return neighbour(step, 1); }
-  /// Gradients of inputs are one message, whichever part of a backward pass they come from.
-  static PassKind message_kind(const PassStep& step) {
-    return step.kind == PassKind::forward ? PassKind::forward : PassKind::backward;
-  }
-
   /// Streams are those of a neighbour: a forward pass goes on to the next rank, unless its chunk's way climbs back.
   bool to_next(const PassStep& step) const {
     const bool climbs = placement_ != ChunkPlacement::loop && step.chunk == 1;
@@ -116,14 +122,15 @@ class StageLowering {
     const std::int32_t id = builder_.add({.kind = InstructionKind::send,
                                           .stream = to_next(step) ? Stream::send_forward : Stream::send_backward,
                                           .bucket = Bucket::pp_comm,
-                                          .duration = to_ticks(transfer_time()),
+                                          .duration = to_ticks(transfer_time_),
                                           .sms = message_sms,
                                           .memory_traffic = in_.boundary,
                                           .wire = in_.boundary,
                                           .label = builder_.label(forward ? "send_forward" : "send_backward"),
                                           .microbatch = step.microbatch},
                                          {after});
-    MessageEnds& ends = messages_[{message_kind(step), step.microbatch, to}];
+    // Gradients of inputs are one message, whichever part of a backward pass they come from.
+    Messages::Ends& ends = messages_.of(forward, step.microbatch, to);
     ends.send_stage = stage_;
     ends.send = id;
     return id;
@@ -135,14 +142,14 @@ class StageLowering {
     const std::int32_t id = builder_.add({.kind = InstructionKind::receive,
                                           .stream = to_next(step) ? Stream::receive_forward : Stream::receive_backward,
                                           .bucket = Bucket::pp_comm,
-                                          .duration = to_ticks(transfer_time()),
+                                          .duration = to_ticks(transfer_time_),
                                           .sms = message_sms,
                                           .memory_traffic = in_.boundary,
                                           .wire = in_.boundary,
                                           .label = builder_.label(forward ? "receive_forward" : "receive_backward"),
                                           .microbatch = step.microbatch},
                                          {after});
-    MessageEnds& ends = messages_[{message_kind(step), step.microbatch, point(step.chunk).position}];
+    Messages::Ends& ends = messages_.of(forward, step.microbatch, point(step.chunk).position);
     ends.receive_stage = stage_;
     ends.receive = id;
     return id;
@@ -163,7 +170,7 @@ class StageLowering {
       all.insert(all.end(), sent_.begin(), sent_.end());
       // Host synchronisation and launch ramp after a batched exchange, and the all_gather of scattered parts.
       builder_.local(Stream::compute, Bucket::pp_comm, "exchange",
-                     *in_.framework.p2p_sync + (received.empty() ? Seconds(0) : gather_time()), all);
+                     *in_.framework.p2p_sync + (received.empty() ? Seconds(0) : gather_time_), all);
       received.clear();
     }
     sent_.clear();
@@ -172,7 +179,7 @@ class StageLowering {
       if (!exchange_blocks() && !received.empty() && shape_.stages > 1) {
         // What overlap leaves exposed of one transfer, and the gather of scattered parts.
         builder_.local(Stream::compute, Bucket::pp_comm, "exchange",
-                       transfer_time() * *in_.framework.p2p_overlap_exposed + *in_.framework.p2p_sync + gather_time(),
+                       transfer_time_ * *in_.framework.p2p_overlap_exposed + *in_.framework.p2p_sync + gather_time_,
                        received);
         received.clear();
       }
@@ -191,55 +198,6 @@ class StageLowering {
 
   // --- passes ---------------------------------------------------------------------------------------------------
 
-  /// Operators that the host calls. A product cut into parts counts as it does whole, with one transfer: the software that
-  /// cuts it launches the parts itself.
-  static double operators_called(const OpList& ops) {
-    double called = 0;
-    const LocalOp* cut = nullptr;  // a part of the product that is being cut
-    const LocalOp* transfer = nullptr;
-    for (const LocalOp& op : ops) {
-      const bool gathers = op.name == part_of_gather, scatters = op.name == part_of_scatter;
-      const bool again = gathers || scatters ? transfer != nullptr && transfer->name == op.name
-                                             : cut != nullptr && cut->name == op.name && cut->pass == op.pass;
-      if (again) continue;
-      ++called;
-      if (scatters) cut = &ops[static_cast<std::size_t>(op.after)];
-      if (!gathers && !scatters) cut = transfer != nullptr && transfer->name == part_of_gather ? &op : nullptr;
-      transfer = gathers || scatters ? &op : nullptr;
-    }
-    return called;
-  }
-
-  Seconds host_time(const LocalBlock& block, const OpList& ops, PassKind kind) const {
-    const Framework& framework = in_.framework;
-    const bool layer = &block != &in_.model.embedding && &block != &in_.model.head;
-    if (!layer || *framework.launch_mode != LaunchMode::eager || in_.plan.cuda_graphs.value_or(false))
-      return Seconds(0);
-    if (ops.empty()) return Seconds(0);
-    if (block.expert_parameters > 0) return *framework.host_time_per_moe_operator * operators_called(ops);
-    const Seconds once = *framework.host_time_per_layer_forward;
-    if (kind == PassKind::forward) return once;
-    const Seconds back = *framework.host_time_per_layer_backward + block.recomputed_share * once;
-    return back * (static_cast<double>(ops.size()) / static_cast<double>(block.backward.size()));
-  }
-
-  /// What a pass runs of a block.
-  const OpList& ops_of(const LocalBlock& block, PassKind kind) {
-    if (kind == PassKind::forward) return block.forward;
-    if (kind == PassKind::backward) return block.backward;
-    auto [found, is_new] = parts_.try_emplace(&block);
-    if (is_new) found->second = {input_gradients(block.backward), weight_gradients(block.backward)};
-    return kind == PassKind::backward_input ? found->second.input : found->second.weight;
-  }
-
-  std::vector<std::pair<const LocalBlock*, int>> blocks_of(const PassStep& step) const {
-    std::vector<std::pair<const LocalBlock*, int>> blocks;
-    for_each_block(in_.model, chunks_[static_cast<std::size_t>(step.chunk)],
-                   [&](const LocalBlock& block, int count) { blocks.emplace_back(&block, count); });
-    if (step.kind != PassKind::forward) std::reverse(blocks.begin(), blocks.end());
-    return blocks;
-  }
-
   static std::string_view name_of_pass(PassKind kind) {
     switch (kind) {
       case PassKind::forward: return "forward";
@@ -256,17 +214,16 @@ class StageLowering {
     const bool offloads = in_.plan.offload_activations > 0;
     if (offloads) next_layer_ = step.kind == PassKind::forward ? 0 : layers_of_stage();
     builder_.begin_pass(name_of_pass(step.kind), step.microbatch, by_block || offloads);
-    for (const auto& [block, count] : blocks_of(step)) {
-      const OpList& ops = ops_of(*block, step.kind);
-      const Seconds host = host_time(*block, ops, step.kind);
+    for (const auto& [block, count] : in_.passes.blocks(chunk(step), step.kind)) {
+      const BlockPass& pass = in_.passes.of(*block, step.kind);
       if (!by_block && !offloads) {
-        builder_.block(ops, host, count);
+        builder_.block(pass, count);
         continue;
       }
       for (int i = 0; i < count; ++i) {
         if (by_block) data_parallel_->before_block({step, *block});
         if (offloads) before_offloaded(step, *block);
-        builder_.block(ops, host, 1);
+        builder_.block(pass, 1);
         if (offloads) after_offloaded(step, *block);
         if (by_block) data_parallel_->after_block({step, *block});
       }
@@ -317,24 +274,8 @@ class StageLowering {
   std::int32_t run_pair(const PassStep& forward, const PassStep& backward) {
     data_parallel_->before_pass(forward);
     data_parallel_->before_pass(backward);
-    auto [found, is_new] = pairs_.try_emplace({forward.chunk, backward.chunk});
-    auto& [ops, host] = found->second;
-    if (is_new) {
-      const auto list = [&](const PassStep& step) {
-        std::vector<std::pair<const OpList*, int>> blocks;
-        for (const auto& [block, count] : blocks_of(step)) {
-          const OpList& of_block = ops_of(*block, step.kind);
-          blocks.emplace_back(&of_block, count);
-          host += host_time(*block, of_block, step.kind) * count;
-        }
-        return in_turn(blocks);
-      };
-      const double sms = *in_.cluster.gpu.sms;
-      const double left = std::max(0.1, 1 - *in_.framework.exchange_sms / sms);
-      ops = side_by_side(list(forward), list(backward), in_.costs, left);
-    }
     builder_.begin_pass("forward_backward", forward.microbatch, false);
-    builder_.block(ops, host, 1);
+    builder_.block(in_.passes.pair(chunk(forward), chunk(backward)), 1);
     const std::int32_t end = builder_.end_pass();
     data_parallel_->after_pass(forward);
     data_parallel_->after_pass(backward);
@@ -406,6 +347,8 @@ class StageLowering {
   Messages& messages_;
   const Schedule& schedule_;
   const PipelineShape shape_;
+  const Seconds transfer_time_;  ///< of an activation to a neighbouring stage
+  const Seconds gather_time_;    ///< of the parts that tensor-parallel ranks sent
   const StepWork work_;
   const ChunkPlacement placement_;
   const std::vector<PassStep>& steps_;
@@ -414,20 +357,11 @@ class StageLowering {
   int next_layer_ = 0;              ///< of the pass that is being written, where activations are offloaded
   std::map<int, Bytes> offloaded_;  ///< of the microbatch in work, by layer
   std::map<int, std::int32_t> uploaded_;
-
-  struct BackwardParts {
-    OpList input, weight;
-  };
-  struct Pair {
-    OpList ops;
-    Seconds host;
-  };
-  std::map<const LocalBlock*, BackwardParts> parts_;
-  std::map<std::pair<int, int>, Pair> pairs_;  ///< by the chunks of the forward and the backward pass
 };
 
 void connect(Programs& programs, const Messages& messages) {
-  for (const auto& [key, ends] : messages) {
+  for (const Messages::Ends& ends : messages.all()) {
+    if (ends.send < 0 && ends.receive < 0) continue;  // the way ends there, or stays on its rank
     CHECK(ends.send >= 0 && ends.receive >= 0, "every message has both ends");
     Instruction& send =
         programs.stages[static_cast<std::size_t>(ends.send_stage)].instructions[static_cast<std::size_t>(ends.send)];
@@ -479,7 +413,8 @@ Programs lower(const LoweringInput& input) {
                    plan.context_inner(),
                    plan.tensor_side()};
   Labels labels;
-  Messages messages;
+  const PipelineShape shape = input.shape();
+  Messages messages(shape.microbatches, path_length(chunk_placement(plan), shape.stages, shape.chunks));
   for (int stage = 0; stage < input.plan.pipeline_parallel; ++stage) {
     programs.stages.push_back(StageLowering(input, stage, labels, messages).lower());
   }

@@ -5,8 +5,10 @@
 #include "simulator/cluster/cluster.hpp"
 #include "simulator/execution/costs.hpp"
 #include "simulator/execution/options.hpp"
+#include "simulator/execution/pass_costs.hpp"
 #include "simulator/execution/programs.hpp"
 #include "simulator/profiles/framework.hpp"
+#include "simulator/schedules/schedule.hpp"
 #include "simulator/workload/pipeline_order.hpp"
 #include "simulator/workload/plan.hpp"
 #include "simulator/workload/sharded_model.hpp"
@@ -20,6 +22,7 @@ struct LoweringInput {
   const Framework& framework;
   const Cluster& cluster;
   const CostModel& costs;
+  const PassCosts& passes;
   const PipelineOrder& order;
   Bytes boundary;              ///< activation that one GPU sends to the next stage
   Bytes boundary_gather;       ///< tensor that tensor-parallel ranks then all_gather (0: none)
@@ -27,6 +30,13 @@ struct LoweringInput {
   double gradient_bytes = 4;   ///< per parameter, as reduced
   double parameter_bytes = 2;  ///< per parameter, as gathered
   Granularity granularity = Granularity::chunk;
+  std::int64_t microbatches = 0;  ///< to write down, when not all of the plan's (see step_time.hpp)
+
+  PipelineShape shape() const {
+    PipelineShape shape = pipeline_shape(plan);
+    if (microbatches > 0) shape.microbatches = microbatches;
+    return shape;
+  }
 };
 
 Programs lower(const LoweringInput& input);

@@ -6,14 +6,12 @@
 namespace stepcast {
 
 std::int32_t Labels::operator[](std::string_view name) {
-  if (const auto found = index_.find(name); found != index_.end()) return found->second;
-  const auto index = static_cast<std::int32_t>(names_.size());
-  names_.emplace_back(name);
-  index_.emplace(name, index);
+  const auto index = static_cast<std::int32_t>(std::find(names_.begin(), names_.end(), name) - names_.begin());
+  if (index == static_cast<std::int32_t>(names_.size())) names_.emplace_back(name);
   return index;
 }
 
-std::int32_t ProgramBuilder::add(Instruction instruction, const std::vector<std::int32_t>& waits) {
+std::int32_t ProgramBuilder::add(Instruction instruction, Waits waits) {
   const auto index = static_cast<std::int32_t>(program_.instructions.size());
   const auto stream = static_cast<std::size_t>(instruction.stream);
   instruction.first_wait = static_cast<std::int32_t>(program_.waits.size());
@@ -33,23 +31,31 @@ std::int32_t ProgramBuilder::add(Instruction instruction, const std::vector<std:
   return index;
 }
 
-std::int32_t ProgramBuilder::local(Stream stream, Bucket bucket, std::string_view name, Seconds duration,
-                                   const std::vector<std::int32_t>& waits) {
+std::int32_t ProgramBuilder::local(Stream stream, Bucket bucket, std::string_view name, Seconds duration, Waits waits) {
   return add({.stream = stream, .bucket = bucket, .duration = to_ticks(duration), .label = labels_[name]}, waits);
 }
 
 std::int32_t ProgramBuilder::collective(Stream stream, Bucket bucket, const Collective& work, std::string_view name,
-                                        const std::vector<std::int32_t>& waits) {
-  return add({.kind = InstructionKind::collective,
-              .stream = stream,
-              .bucket = bucket,
-              .group = work.group,
-              .duration = to_ticks(costs_.collective(work.kind, work.group, work.size)),
-              .sms = costs_.sms(work.group),
-              .memory_traffic = memory_traffic(work),
-              .wire = costs_.wire(work),
-              .label = labels_[name]},
-             waits);
+                                        Waits waits) {
+  const auto known = std::find_if(timed_.begin(), timed_.end(), [&](const Timed& timed) {
+    return timed.work.kind == work.kind && timed.work.group == work.group && timed.work.size == work.size;
+  });
+  Instruction instruction;
+  if (known != timed_.end()) {
+    instruction = known->instruction;
+  } else {
+    instruction = {.kind = InstructionKind::collective,
+                   .group = work.group,
+                   .duration = to_ticks(costs_.collective(work.kind, work.group, work.size)),
+                   .sms = costs_.sms(work.group),
+                   .memory_traffic = memory_traffic(work),
+                   .wire = costs_.wire(work)};
+    timed_.push_back({work, instruction});
+  }
+  instruction.stream = stream;
+  instruction.bucket = bucket;
+  instruction.label = labels_[name];
+  return add(instruction, waits);
 }
 
 void ProgramBuilder::begin_pass(std::string_view name, std::int32_t microbatch, bool split) {
@@ -59,11 +65,11 @@ void ProgramBuilder::begin_pass(std::string_view name, std::int32_t microbatch, 
   pass_sum_ = {};
 }
 
-void ProgramBuilder::block(const OpList& ops, Seconds host_time, int count) {
-  const FoldedPass& pass = folded(ops, host_time);
+void ProgramBuilder::block(const BlockPass& block, int count) {
+  const FoldedPass& pass = block.folded;
   for (int i = 0; i < count; ++i) {
     if (granularity_ == Granularity::kernel) {
-      emit_kernels(ops, pass);
+      emit_kernels(*block.ops, pass);
     } else if (pass_split_) {
       emit_folded(pass);
     } else {
@@ -77,12 +83,6 @@ void ProgramBuilder::block(const OpList& ops, Seconds host_time, int count) {
 std::int32_t ProgramBuilder::end_pass() {
   if (granularity_ == Granularity::chunk && !pass_split_) emit_folded(pass_sum_);
   return last(Stream::compute);
-}
-
-const FoldedPass& ProgramBuilder::folded(const OpList& ops, Seconds host_time) {
-  const std::pair key{&ops, host_time.si()};
-  const auto found = folds_.find(key);
-  return found != folds_.end() ? found->second : folds_.emplace(key, costs_.fold(ops, host_time)).first->second;
 }
 
 void ProgramBuilder::emit_folded(const FoldedPass& pass) {

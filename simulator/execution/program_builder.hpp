@@ -1,12 +1,14 @@
 #pragma once
 /// Appends instructions to one rank's program.
 
-#include <map>
+#include <initializer_list>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "simulator/execution/costs.hpp"
+#include "simulator/execution/pass_costs.hpp"
 #include "simulator/execution/programs.hpp"
 
 namespace stepcast {
@@ -18,8 +20,20 @@ class Labels {
   std::vector<std::string> take() && { return std::move(names_); }
 
  private:
-  std::map<std::string, std::int32_t, std::less<>> index_;
-  std::vector<std::string> names_;
+  std::vector<std::string> names_;  ///< a dozen
+};
+
+/// Instructions to wait for; -1: none.
+class Waits {
+ public:
+  Waits(std::initializer_list<std::int32_t> list) : list_(list.begin(), list.size()) {}
+  Waits(const std::vector<std::int32_t>& list) : list_(list) {}
+
+  auto begin() const { return list_.begin(); }
+  auto end() const { return list_.end(); }
+
+ private:
+  std::span<const std::int32_t> list_;
 };
 
 class ProgramBuilder {
@@ -28,11 +42,14 @@ class ProgramBuilder {
       : costs_(costs), granularity_(granularity), labels_(labels) {}
 
   /// Appends an instruction that waits for the given ones (-1: none) besides its stream's order. @return its index
-  std::int32_t add(Instruction instruction, const std::vector<std::int32_t>& waits);
-  std::int32_t local(Stream stream, Bucket bucket, std::string_view name, Seconds duration,
-                     const std::vector<std::int32_t>& waits);
-  std::int32_t collective(Stream stream, Bucket bucket, const Collective& work, std::string_view name,
-                          const std::vector<std::int32_t>& waits);
+  std::int32_t add(Instruction instruction, Waits waits);
+  std::int32_t local(Stream stream, Bucket bucket, std::string_view name, Seconds duration, Waits waits);
+  std::int32_t collective(Stream stream, Bucket bucket, const Collective& work, std::string_view name, Waits waits);
+
+  /// So many passes of the schedule follow, between one exchange and the next.
+  void begin_group(std::size_t passes) {
+    program_.passes.insert(program_.passes.end(), passes, static_cast<std::int32_t>(program_.instructions.size()));
+  }
 
   /// The next compute instruction waits for this one too.
   void wait_next(std::int32_t instruction) {
@@ -42,7 +59,7 @@ class ProgramBuilder {
   /// A pass over blocks. Folded into one instruction, unless `split` asks for one a block or the granularity for
   /// one a kernel.
   void begin_pass(std::string_view name, std::int32_t microbatch, bool split);
-  void block(const OpList& ops, Seconds host_time, int count);
+  void block(const BlockPass& pass, int count);
   std::int32_t end_pass();
 
   std::int32_t last(Stream stream) const { return last_[static_cast<std::size_t>(stream)]; }
@@ -55,7 +72,6 @@ class ProgramBuilder {
     last.fill(-1);
     return last;
   }
-  const FoldedPass& folded(const OpList& ops, Seconds host_time);
   void emit_folded(const FoldedPass& pass);
   void emit_kernels(const OpList& ops, const FoldedPass& pass);
 
@@ -65,7 +81,11 @@ class ProgramBuilder {
   Program program_;
   std::array<std::int32_t, stream_count> last_ = none();
   std::vector<std::int32_t> next_waits_;
-  std::map<std::pair<const OpList*, double>, FoldedPass> folds_;  ///< a block's pass is folded once
+  struct Timed {
+    Collective work;
+    Instruction instruction;
+  };
+  std::vector<Timed> timed_;  ///< collectives of before: a stage launches a few, over and over
 
   std::string_view pass_name_;
   std::int32_t pass_microbatch_ = -1;

@@ -47,6 +47,7 @@ struct Program {
   std::vector<std::int32_t> waits;
   std::vector<BucketTimes> parts;
   std::array<std::vector<std::int32_t>, stream_count> streams;  ///< instructions of each stream, in order
+  std::vector<std::int32_t> passes;  ///< of the schedule: the first instruction of the exchange before each
 };
 
 /// Ranks in Megatron's order: tensor fastest, then context, data, pipeline. Experts are laid over the same ranks of a stage:

@@ -15,7 +15,9 @@ namespace {
 class Replicated : public DataParallelism {
  public:
   explicit Replicated(const StageContext& stage)
-      : stage_(stage), in_(stage.in), sizes_(*find_gradient_buckets(stage.in.plan.gradient_buckets.value_or(*stage.in.framework.gradient_buckets))) {
+      : stage_(stage),
+        in_(stage.in),
+        sizes_(*find_gradient_buckets(stage.in.plan.gradient_buckets.value_or(*stage.in.framework.gradient_buckets))) {
     if (in_.plan.gradient_compression != "none") compression_ = parse_compression(in_.plan.gradient_compression);
     plan_reductions();
   }
@@ -130,10 +132,11 @@ class Replicated : public DataParallelism {
     if (!hybrid()) return scattered;
     // Each optimizer instance has summed its own copies: now the instances sum theirs (Megatron-LM
     // num_distributed_optimizer_instances).
-    return stage_.builder.collective(Stream::replica, Bucket::dp_comm,
-                                     {CollectiveKind::all_reduce, GroupKind::data_outer,
-                                      Bytes(count.dense * in_.gradient_bytes / static_cast<double>(in_.plan.shard_ranks()))},
-                                     "replica_reduce", {scattered});
+    return stage_.builder.collective(
+        Stream::replica, Bucket::dp_comm,
+        {CollectiveKind::all_reduce, GroupKind::data_outer,
+         Bytes(count.dense * in_.gradient_bytes / static_cast<double>(in_.plan.shard_ranks()))},
+        "replica_reduce", {scattered});
   }
 
   bool hybrid() const { return sharded_optimizer() && in_.plan.shard_ranks() < in_.plan.dense_copies(); }
@@ -151,13 +154,12 @@ class Replicated : public DataParallelism {
                                      {stage_.builder.last(Stream::compute)});
   }
 
-  std::int32_t gather(ParameterCount count, const std::vector<std::int32_t>& waits = {}) {
+  std::int32_t gather(ParameterCount count, Waits waits = {}) {
     return launch(CollectiveKind::all_gather, count * in_.parameter_bytes, "parameter_gather", waits);
   }
 
   /// Dense parameters and experts lie in buffers of their own, with groups of their own; both take the same stream.
-  std::int32_t launch(CollectiveKind kind, ParameterCount bytes, std::string_view name,
-                      const std::vector<std::int32_t>& waits) {
+  std::int32_t launch(CollectiveKind kind, ParameterCount bytes, std::string_view name, Waits waits) {
     std::int32_t last = -1;
     const GroupKind dense = hybrid() ? GroupKind::data_inner : GroupKind::data;
     const std::int64_t copies_of_dense = hybrid() ? in_.plan.shard_ranks() : in_.plan.dense_copies();

@@ -5,8 +5,8 @@
 #include <fmt/format.h>
 
 #include "simulator/base/error.hpp"
-#include "simulator/input/input.hpp"
 #include "simulator/execution/gradient_buckets.hpp"
+#include "simulator/input/input.hpp"
 #include "simulator/parallelism/dispatchers.hpp"
 #include "simulator/parallelism/methods.hpp"
 #include "simulator/schedules/schedule.hpp"
@@ -189,7 +189,8 @@ const std::vector<ScenarioKey>& scenario_keys() {
       {"plan", "frozen_layers", whole, "0", "the embedding and the first n layers are not trained"},
       {"plan", "zero", "0 to 3", "0", "1 optimizer sharded, 2 and gradients, 3 and parameters (FSDP)"},
       {"plan", "shard_group", whole, "all replicas", "ranks that share one copy: HSDP, Megatron's optimizer instances"},
-      {"plan", "no_sync", flag, "true; false for FSDP on one stage", "gradients are reduced once a step, not each microbatch"},
+      {"plan", "no_sync", flag, "true; false for FSDP on one stage",
+       "gradients are reduced once a step, not each microbatch"},
       {"plan", "zero_quantized_weights", flag, "false", "ZeRO++ qwZ: parameters are gathered in int8"},
       {"plan", "zero_hpz_partition_size", whole, none, "ZeRO++ hpZ: ranks of a node, which share a second copy"},
       {"plan", "zero_quantized_gradients", flag, "false", "ZeRO++ qgZ: gradients are exchanged in int4, node by node"},

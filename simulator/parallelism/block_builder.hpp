@@ -115,10 +115,10 @@ class BlockBuilder {
 
   // Products cut into pieces beside their transfers (tensor_overlap.cpp).
   bool overlaps_products() const { return s_.tp_overlap == "userbuffers" || s_.tp_overlap == "async"; }
-  void gathered_products(OpList& ops, std::string_view name, Pass pass, double bytes, const std::vector<Gemm>& products);
+  void gathered_products(OpList& ops, std::string_view name, Pass pass, double bytes,
+                         const std::vector<Gemm>& products);
   void scattered_products(OpList& ops, std::string_view name, Pass pass, double bytes,
                           const std::vector<Gemm>& products);
-
 
   // Memory, in bytes.
   struct HeldByOp {

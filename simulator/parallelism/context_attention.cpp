@@ -50,14 +50,16 @@ void BlockBuilder::context_attention(const CoreAttentionOp& attention, std::stri
 /// Queries, keys and values of a token on all tensor-parallel ranks; a key-value head that two ranks need is sent to both.
 double BlockBuilder::sent_width(const CoreAttentionOp& attention) const {
   const double local = std::max(1.0, static_cast<double>(attention.kv_heads) / t_);
-  const double copies = std::max(1.0, s_.context_inner / local) * std::max(1.0, t_ / static_cast<double>(attention.kv_heads));
+  const double copies =
+      std::max(1.0, s_.context_inner / local) * std::max(1.0, t_ / static_cast<double>(attention.kv_heads));
   return attention.query_width() + attention.key_value_width() * copies;
 }
 
 /// An all_to_all that attention waits for: [T, width / t] from shards of the sequence to shards of the heads, or back
 /// (Jacobs et al. 2023, arXiv 2309.14509, section 3.2: 4 tensors of T h / c forward, as many backward).
 void BlockBuilder::exchange_heads(double width, Pass pass, OpList& ops) {
-  blocking_context(ops, "exchange_heads", pass, CollectiveKind::all_to_all, GroupKind::context_inner, e_ * T_ * width / t_);
+  blocking_context(ops, "exchange_heads", pass, CollectiveKind::all_to_all, GroupKind::context_inner,
+                   e_ * T_ * width / t_);
 }
 
 void BlockBuilder::blocking_context(OpList& ops, std::string_view name, Pass pass, CollectiveKind kind, GroupKind group,

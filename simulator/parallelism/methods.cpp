@@ -5,7 +5,8 @@ namespace stepcast {
 std::span<const ParallelMethod> list_parallel_methods() {
   static constexpr ParallelMethod rows[] = {
       {"zero", "0", "replicas: gradients are all-reduced (DDP)"},
-      {"zero", "1", "the optimizer is sharded (Megatron's distributed optimizer); with shard_group in several instances"},
+      {"zero", "1",
+       "the optimizer is sharded (Megatron's distributed optimizer); with shard_group in several instances"},
       {"zero", "2", "and the gradients (FSDP's SHARD_GRAD_OP)"},
       {"zero", "3", "and the parameters (FSDP's FULL_SHARD); with shard_group hybrid (HSDP, MiCS)"},
       {"tensor_grid", "1d", "a matrix by columns, the next by rows (Megatron-LM)"},
@@ -17,7 +18,8 @@ std::span<const ParallelMethod> list_parallel_methods() {
       {"cp_comm_type", "p2p", "keys and values go round a ring, causal halves balanced (Ring Attention)"},
       {"cp_comm_type", "all_gather", "keys and values are gathered before the attention (Llama 3)"},
       {"cp_comm_type", "a2a", "heads for sequence and back (DeepSpeed-Ulysses, arXiv 2309.14509)"},
-      {"cp_comm_type", "a2a+p2p", "heads among context_parallel_a2a neighbours, a ring over these (USP, arXiv 2405.07719)"},
+      {"cp_comm_type", "a2a+p2p",
+       "heads among context_parallel_a2a neighbours, a ring over these (USP, arXiv 2405.07719)"},
   };
   return rows;
 }

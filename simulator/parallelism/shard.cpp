@@ -68,17 +68,15 @@ std::vector<std::vector<ChunkContents>> split_layers(const ModelGraph& model, co
 
 namespace {
 
-/// Gives the layers that keep everything a kind of their own, behind those that are computed again.
-void keep_other_layers(const ModelGraph& model, const Sharding& sharding, ShardedModel& sharded) {
-  const auto kinds = static_cast<int>(sharded.kinds.size());
-  for (const Block& kind : model.kinds) sharded.kinds.push_back(shard(kind, model.hidden, sharding, false));
-  for (std::vector<ChunkContents>& stage : sharded.stages) {
+/// Turns the layers that a policy leaves alone into those of the kinds that keep everything, `kinds` behind.
+void keep_other_layers(std::vector<std::vector<ChunkContents>>& stages, const RecomputedLayers& recomputed, int kinds) {
+  for (std::vector<ChunkContents>& stage : stages) {
     for (ChunkContents& chunk : stage) {
       std::vector<std::pair<int, int>> layers;
       int index = 0;
       for (const auto& [kind, count] : chunk.layers) {
         for (int i = 0; i < count; ++i, ++index) {
-          const int own = sharding.recomputed_layers.contains(index) ? kind : kind + kinds;
+          const int own = recomputed.contains(index) ? kind : kind + kinds;
           if (layers.empty() || layers.back().first != own) layers.emplace_back(own, 0);
           ++layers.back().second;
         }
@@ -90,15 +88,22 @@ void keep_other_layers(const ModelGraph& model, const Sharding& sharding, Sharde
 
 }  // namespace
 
-ShardedModel shard(const ModelGraph& model, const ParallelPlan& plan, const Sharding& sharding,
-                   ChunkPlacement placement) {
+std::vector<std::vector<ChunkContents>> stage_contents(const ModelGraph& model, const ParallelPlan& plan,
+                                                       const RecomputedLayers& recomputed, ChunkPlacement placement) {
+  std::vector<std::vector<ChunkContents>> stages = split_layers(model, plan, placement);
+  if (!recomputed.all()) keep_other_layers(stages, recomputed, static_cast<int>(model.kinds.size()));
+  return stages;
+}
+
+ShardedModel shard_blocks(const ModelGraph& model, const Sharding& sharding, ChunkPlacement placement) {
   ShardedModel sharded;
   sharded.embedding = shard(model.embedding, model.hidden, sharding, false);
   sharded.head = shard(model.head, model.hidden, sharding, false);
   for (const Block& kind : model.kinds) sharded.kinds.push_back(shard(kind, model.hidden, sharding, true));
-  sharded.stages = split_layers(model, plan, placement);
+  if (!sharding.recomputed_layers.all()) {
+    for (const Block& kind : model.kinds) sharded.kinds.push_back(shard(kind, model.hidden, sharding, false));
+  }
   sharded.microbatch_share = 1.0 / paths(placement);
-  if (!sharding.recomputed_layers.all()) keep_other_layers(model, sharding, sharded);
   for (const ModelOp& op : model.head.ops) {
     if (const auto* head = std::get_if<LmHeadOp>(&op.what)) {
       sharded.tied_embeddings = head->tied;
@@ -108,6 +113,13 @@ ShardedModel shard(const ModelGraph& model, const ParallelPlan& plan, const Shar
       break;  // later ones predict further tokens with the same weights
     }
   }
+  return sharded;
+}
+
+ShardedModel shard(const ModelGraph& model, const ParallelPlan& plan, const Sharding& sharding,
+                   ChunkPlacement placement) {
+  ShardedModel sharded = shard_blocks(model, sharding, placement);
+  sharded.stages = stage_contents(model, plan, sharding.recomputed_layers, placement);
   return sharded;
 }
 

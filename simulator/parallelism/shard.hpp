@@ -47,10 +47,10 @@ struct Sharding {
   std::string_view attention_kernel;
   double microbatches = 1;  ///< of one step: what happens once a step is spread over them
   std::string cp_comm_type = "p2p";
-  double context_inner = 1;     ///< of the context ranks, neighbours that exchange heads
+  double context_inner = 1;  ///< of the context ranks, neighbours that exchange heads
   std::string tensor_grid = "1d";
   double grid_side = 1, grid_depth = 1;  ///< q and, of 2.5d, d
-  std::string tp_overlap;  ///< method; empty: none
+  std::string tp_overlap;                ///< method; empty: none
   ExpertSharding expert;
   const Framework* framework = nullptr;
 
@@ -81,6 +81,13 @@ LocalBlock shard(const Block& block, std::int64_t hidden, const Sharding& shardi
 /// @return [stage][chunk]
 std::vector<std::vector<ChunkContents>> split_layers(const ModelGraph& model, const ParallelPlan& plan,
                                                      ChunkPlacement placement = ChunkPlacement::loop);
+
+/// The same as kinds of the sharded model's blocks, of which a policy for some layers has two for each of the graph's.
+std::vector<std::vector<ChunkContents>> stage_contents(const ModelGraph& model, const ParallelPlan& plan,
+                                                       const RecomputedLayers& recomputed, ChunkPlacement placement);
+
+/// Everything but the stages.
+ShardedModel shard_blocks(const ModelGraph& model, const Sharding& sharding, ChunkPlacement placement);
 
 ShardedModel shard(const ModelGraph& model, const ParallelPlan& plan, const Sharding& sharding,
                    ChunkPlacement placement = ChunkPlacement::loop);

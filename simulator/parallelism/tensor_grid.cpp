@@ -20,9 +20,9 @@ namespace stepcast {
 
 /// Shapes of one local product and of the tensors that it needs.
 struct BlockBuilder::GridProduct {
-  double m, k, n;            ///< of a step's product
-  int steps;                 ///< q, or one on a cube
-  double x, w, y;            ///< bytes of a block of each, as a step moves it
+  double m, k, n;  ///< of a step's product
+  int steps;       ///< q, or one on a cube
+  double x, w, y;  ///< bytes of a block of each, as a step moves it
 };
 
 BlockBuilder::GridProduct BlockBuilder::grid_product(const LinearOp& linear) const {

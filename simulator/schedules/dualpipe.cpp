@@ -35,6 +35,7 @@ const Schedule dualpipe{.name = "dualpipe",
                         .refuses = refuses,
                         .order = by_stage<passes>,
                         .placement = ChunkPlacement::both_ways,
+                        .repeats = [](const PipelineShape&) { return std::int64_t{2}; },
                         .asynchronous = true};
 
 }  // namespace stepcast

@@ -50,7 +50,11 @@ std::vector<PassStep> accumulate(const PipelineShape& shape, int) {
 const Schedule gpipe{"gpipe", "all forwards, then all backwards (Huang et al. 2019)", one_chunk,
                      by_stage<all_forward_then_all_backward>};
 
-const Schedule no_pipeline{"none", "one stage: forward and backward of each microbatch in turn", one_stage,
-                           by_stage<accumulate>};
+const Schedule no_pipeline{"none",
+                           "one stage: forward and backward of each microbatch in turn",
+                           one_stage,
+                           by_stage<accumulate>,
+                           ChunkPlacement::loop,
+                           [](const PipelineShape&) { return std::int64_t{1}; }};
 
 }  // namespace stepcast

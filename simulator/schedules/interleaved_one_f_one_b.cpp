@@ -80,7 +80,11 @@ std::vector<PassStep> order(const PipelineShape& shape, int stage) {
 
 }  // namespace
 
-const Schedule interleaved_one_f_one_b{"interleaved-1f1b", "1f1b over several model chunks a rank (Megatron-LM)",
-                                       refuses, by_stage<order>};
+const Schedule interleaved_one_f_one_b{"interleaved-1f1b",
+                                       "1f1b over several model chunks a rank (Megatron-LM)",
+                                       refuses,
+                                       by_stage<order>,
+                                       ChunkPlacement::loop,
+                                       [](const PipelineShape& shape) { return std::int64_t{shape.stages}; }};
 
 }  // namespace stepcast

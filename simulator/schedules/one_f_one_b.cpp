@@ -29,7 +29,11 @@ std::vector<PassStep> order(const PipelineShape& shape, int stage) {
 
 }  // namespace
 
-const Schedule one_f_one_b{"1f1b", "one forward, one backward, flushed each step (PipeDream-flush, Megatron-LM)",
-                           one_chunk, by_stage<order>};
+const Schedule one_f_one_b{"1f1b",
+                           "one forward, one backward, flushed each step (PipeDream-flush, Megatron-LM)",
+                           one_chunk,
+                           by_stage<order>,
+                           ChunkPlacement::loop,
+                           [](const PipelineShape&) { return std::int64_t{1}; }};
 
 }  // namespace stepcast

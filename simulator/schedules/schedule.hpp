@@ -43,6 +43,8 @@ struct Schedule {
   std::string (*refuses)(const PipelineShape&);
   PipelineOrder (*order)(const PipelineShape&);
   ChunkPlacement placement = ChunkPlacement::loop;
+  /// Microbatches by which a long step grows so that every stage repeats the middle of its passes once more; null: none do.
+  std::int64_t (*repeats)(const PipelineShape&) = nullptr;
   bool asynchronous = false;  ///< sends and receives overlap, whatever the framework does in others
   bool arranges = false;      ///< its order depends on how long passes take
 };

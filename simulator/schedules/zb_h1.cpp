@@ -39,6 +39,7 @@ const Schedule zb_h1{.name = "zb-h1",
                      .description = "1f1b with weight gradients held back to fill the bubble (Qi et al. 2023)",
                      .refuses = one_chunk,
                      .order = by_stage<order>,
+                     .repeats = [](const PipelineShape&) { return std::int64_t{1}; },
                      .asynchronous = true};
 
 }  // namespace stepcast

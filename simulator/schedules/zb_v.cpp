@@ -61,6 +61,7 @@ const Schedule zb_v{.name = "zb-v",
                     .refuses = refuses,
                     .order = by_stage<order>,
                     .placement = ChunkPlacement::vee,
+                    .repeats = [](const PipelineShape&) { return std::int64_t{1}; },
                     .asynchronous = true};
 
 }  // namespace stepcast

@@ -35,6 +35,8 @@ using PipelineOrder = std::vector<std::vector<PassStep>>;
 struct OwnOrder {
   PipelineOrder stages;
   ChunkPlacement placement = ChunkPlacement::loop;
+
+  bool operator==(const OwnOrder&) const = default;
 };
 
 }  // namespace stepcast

@@ -22,6 +22,8 @@ struct LowRankAdaptation {
   std::int64_t rank = 0;
   std::vector<std::string> targets;  ///< names of adapter_targets()
   double dropout = 0;                ///< of what an adapter multiplies
+
+  bool operator==(const LowRankAdaptation&) const = default;
 };
 
 /// An optional has its framework's default; resolve() in predict.hpp fills it in and says so.
@@ -46,15 +48,15 @@ struct ParallelPlan {
   std::int64_t global_batch = 1;         ///< sequences per step
   std::int64_t sequence_length = 0;
   int zero = 0;
-  std::optional<int> shard_group;            ///< ranks that share one copy (HSDP; Megatron: one optimizer instance)
-  std::optional<bool> no_sync;               ///< gradients are reduced once a step, not after each microbatch
-  bool zero_quantized_weights = false;       ///< ZeRO++ qwZ: parameters gathered in int8
+  std::optional<int> shard_group;              ///< ranks that share one copy (HSDP; Megatron: one optimizer instance)
+  std::optional<bool> no_sync;                 ///< gradients are reduced once a step, not after each microbatch
+  bool zero_quantized_weights = false;         ///< ZeRO++ qwZ: parameters gathered in int8
   std::optional<int> zero_hpz_partition_size;  ///< ZeRO++ hpZ: ranks that share a second copy for the backward pass
-  bool zero_quantized_gradients = false;     ///< ZeRO++ qgZ: gradients sent in int4, inside a node first
-  std::string gradient_compression = "none";  ///< a name in the compressions' table
-  std::int64_t local_steps = 1;              ///< steps between two exchanges (local SGD, DiLoCo)
-  int gossip_neighbours = 0;                 ///< each step averages with so many; 0: with all
-  bool asynchronous_data = false;            ///< nobody waits for anybody's gradients
+  bool zero_quantized_gradients = false;       ///< ZeRO++ qgZ: gradients sent in int4, inside a node first
+  std::string gradient_compression = "none";   ///< a name in the compressions' table
+  std::int64_t local_steps = 1;                ///< steps between two exchanges (local SGD, DiLoCo)
+  int gossip_neighbours = 0;                   ///< each step averages with so many; 0: with all
+  bool asynchronous_data = false;              ///< nobody waits for anybody's gradients
   std::optional<bool> reshard_after_forward;
   std::string recompute = "none";  ///< as written; recompute_policy() knows which of them are modelled
   Precision precision = Precision::bf16;
@@ -80,9 +82,9 @@ struct ParallelPlan {
   std::optional<bool> overlap_grad_reduce;
   std::optional<bool> overlap_param_gather;
   std::optional<bool> overlap_tp;
-  std::optional<std::string> tp_overlap;      ///< how: a name in the table of tensor overlaps
+  std::optional<std::string> tp_overlap;        ///< how: a name in the table of tensor overlaps
   std::optional<std::string> gradient_buckets;  ///< a name in the buckets' table
-  std::optional<std::string> cp_comm_type;    ///< p2p | all_gather | a2a | a2a+p2p
+  std::optional<std::string> cp_comm_type;      ///< p2p | all_gather | a2a | a2a+p2p
   std::optional<bool> overlap_p2p;
   std::optional<bool> overlap_ep;
   std::optional<bool> overlap_shared_experts;  ///< absent: no (Megatron-LM --moe-shared-expert-overlap)
@@ -109,8 +111,9 @@ struct ParallelPlan {
   bool loosely_synchronised() const { return local_steps > 1 || gossip_neighbours > 0 || asynchronous_data; }
   /// GPUs that wait for each other in a step.
   std::int64_t gpus_in_step() const {
-    const std::int64_t replicas =
-        asynchronous_data ? 1 : gossip_neighbours > 0 ? gossip_neighbours + 1 : std::int64_t{data_parallel};
+    const std::int64_t replicas = asynchronous_data       ? 1
+                                  : gossip_neighbours > 0 ? gossip_neighbours + 1
+                                                          : std::int64_t{data_parallel};
     return gpus() / data_parallel * replicas;
   }
   /// q of a q x q (x depth) grid.
@@ -123,6 +126,8 @@ struct ParallelPlan {
   std::int64_t expert_copies() const {
     return gpus_per_stage() / (std::int64_t{expert_parallel} * expert_tensor_parallel.value_or(1));
   }
+
+  bool operator==(const ParallelPlan&) const = default;
 };
 
 }  // namespace stepcast

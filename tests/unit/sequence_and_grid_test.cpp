@@ -130,7 +130,8 @@ TEST(TensorOverlap, UserbuffersTakeMultiprocessors) {
   Job job = fixtures::job(4, 1, 1, 1);
   const CostModel costs(job.cluster, job.plan, false);
   const double side = std::cbrt(20.0 * 100e12 / 2);
-  for (const auto& [kind, stretch] : {std::pair(CollectiveKind::all_gather, 23.0 / 20), {CollectiveKind::send_recv, 1.0}}) {
+  for (const auto& [kind, stretch] :
+       {std::pair(CollectiveKind::all_gather, 23.0 / 20), {CollectiveKind::send_recv, 1.0}}) {
     ShardedModel model;
     model.kinds.resize(1);
     model.kinds[0].forward = {{.name = "transfer",

@@ -1,0 +1,542 @@
+#include "simulator/search/search.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+
+#include <tbb/blocked_range.h>
+#include <tbb/enumerable_thread_specific.h>
+#include <tbb/global_control.h>
+#include <tbb/parallel_for.h>
+#include <tbb/task_arena.h>
+
+#include "simulator/base/error.hpp"
+#include "simulator/evaluator.hpp"
+#include "simulator/search/lower_bound.hpp"
+
+namespace stepcast {
+
+std::uint64_t Tally::infeasible_sum() const {
+  std::uint64_t sum = 0;
+  for (const auto& [reason, count] : infeasible) sum += count;
+  return sum;
+}
+
+Tally& Tally::operator+=(const Tally& other) {
+  considered += other.considered;
+  same += other.same;
+  pruned += other.pruned;
+  simulated += other.simulated;
+  known += other.known;
+  for (const auto& [reason, count] : other.infeasible) infeasible[reason] += count;
+  return *this;
+}
+
+Facts facts_of(const Sweep& sweep, const Result& result) {
+  const Variant& variant = sweep.variants[result.variant];
+  Facts facts = facts_of(variant, sweep);
+  const ParallelPlan plan = variant.plan(result.id);
+  facts.tokens_per_step = static_cast<double>(plan.global_batch) * static_cast<double>(plan.sequence_length);
+  facts.step_s = result.step_s;
+  facts.memory_bytes = result.memory_bytes;
+  return facts;
+}
+
+double score(const Sweep& sweep, const Result& result, const Objective& objective) {
+  return objective.score(facts_of(sweep, result));
+}
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+
+/// "heads (#) is no multiple of tensor_parallel (#)": reasons that differ in their numbers are one.
+std::string without_numbers(const std::string& reason) {
+  std::string out;
+  bool number = false;
+  for (std::size_t i = 0; i < reason.size(); ++i) {
+    const char c = reason[i];
+    const bool digit = c >= '0' && c <= '9';
+    const bool inside =
+        number && (c == '.' || c == ',') && i + 1 < reason.size() && reason[i + 1] >= '0' && reason[i + 1] <= '9';
+    const bool of_word =
+        !out.empty() && !number && (std::isalpha(static_cast<unsigned char>(out.back())) || out.back() == '-');
+    if ((digit && !of_word) || inside) {
+      if (!number) out += 'N';
+      number = true;
+      continue;
+    }
+    number = false;
+    out += c;
+  }
+  return out;
+}
+
+/// Counts reasons without a map look-up for one that was met just before.
+class Reasons {
+ public:
+  void add(const std::string& reason, std::uint64_t count) {
+    auto found = counts_.find(reason);
+    if (found == counts_.end()) found = counts_.emplace(reason, 0).first;
+    found->second += count;
+    if (counts_.size() > 4096) fold();
+  }
+  void add_to(Tally& tally) {
+    fold();
+    for (const auto& [reason, count] : folded_) tally.infeasible[reason] += count;
+    folded_.clear();
+  }
+
+ private:
+  void fold() {
+    for (const auto& [reason, count] : counts_) folded_[without_numbers(reason)] += count;
+    counts_.clear();
+  }
+  std::unordered_map<std::string, std::uint64_t> counts_;
+  std::map<std::string, std::uint64_t> folded_;
+};
+
+/// A configuration that waits to be simulated.
+struct Waiting {
+  double score = 0;   ///< at its bound
+  double second = 0;  ///< the same of the other objective
+  double bound_s = 0, memory_bytes = 0;
+  std::uint32_t variant = 0;
+  std::uint64_t id = 0;
+
+  friend bool operator<(const Waiting& a, const Waiting& b) {
+    return std::tie(a.score, a.variant, a.id) < std::tie(b.score, b.variant, b.id);
+  }
+};
+
+/// Walks through a range of a variant's plans; whole stretches that share the digits of what is wrong are passed over.
+class Walk {
+ public:
+  Walk(const Sweep& sweep, const Variant& variant) : sweep_(sweep), variant_(variant) {
+    const std::size_t axes = variant.axes.size();
+    block_.assign(axes + 1, 1);
+    for (std::size_t i = axes; i-- > 0;) block_[i] = block_[i + 1] * variant.axes[i].samples.size();
+    digits_.assign(axes, 0);
+    const auto place = [&](std::string_view name) {
+      for (std::size_t i = 0; i < axes; ++i) {
+        if (variant.axes[i].key->name == name) return i + 1;
+      }
+      return std::size_t{0};
+    };
+    degrees_known_ = std::max({place("tensor_parallel"), place("context_parallel"), place("pipeline_parallel")});
+    batch_known_ = std::max({degrees_known_, place("microbatch"), place("global_batch")});
+  }
+
+  /// @param visit  called with (id, plan) of each plan that passes
+  template <class Visit>
+  void run(std::uint64_t begin, std::uint64_t end, Tally& tally, Reasons& reasons, Visit&& visit) {
+    plan_ = variant_.base.plan;
+    std::uint64_t id = begin;
+    std::size_t changed = 0;
+    for (std::size_t i = 0; i < digits_.size(); ++i) set(i, begin / block_[i + 1] % variant_.axes[i].samples.size());
+    while (id < end) {
+      std::uint64_t next = id + 1;
+      const std::string* const wrong = check(changed, next, id);
+      next = std::min(next, end);
+      tally.considered += next - id;
+      if (wrong == nullptr) {
+        visit(id, plan_);
+      } else if (wrong == &same_) {
+        tally.same += next - id;
+      } else {
+        reasons.add(*wrong, next - id);
+      }
+      changed = advance(id, next);
+      id = next;
+    }
+  }
+
+ private:
+  void set(std::size_t axis, std::uint64_t digit) {
+    digits_[axis] = digit;
+    const Axis& of = variant_.axes[axis];
+    std::visit([&](auto member) { plan_.*member = of.samples[digit].*member; }, of.key->member);
+  }
+
+  /// @return the first axis whose digit is another
+  std::size_t advance(std::uint64_t from, std::uint64_t to) {
+    std::size_t first = digits_.size();
+    for (std::size_t i = digits_.size(); i-- > 0;) {
+      if (from / block_[i + 1] == to / block_[i + 1]) break;
+      first = i;
+    }
+    for (std::size_t i = first; i < digits_.size(); ++i) set(i, to / block_[i + 1] % variant_.axes[i].samples.size());
+    return first;
+  }
+
+  /// What is wrong with the plan, and from which number on it may be right again.
+  const std::string* check(std::size_t, std::uint64_t& next, std::uint64_t id) {
+    const auto beyond = [&](std::size_t axes) { next = (id / block_[axes] + 1) * block_[axes]; };
+    // A schedule of the base or of an axis gives way to what the other values allow.
+    plan_.schedule = schedule();
+    if (!complete(plan_, variant_.base)) {
+      beyond(degrees_known_);
+      return &degrees_;
+    }
+    if (plan_.global_batch % (plan_.microbatch * plan_.data_parallel) != 0) {
+      beyond(batch_known_);
+      return &batch_;
+    }
+    for (std::size_t i = 0; i < digits_.size(); ++i) {
+      if (digits_[i] > 0 && is_idle(*variant_.axes[i].key, plan_)) return &same_;
+    }
+    return nullptr;
+  }
+
+  const std::string& schedule() const {
+    for (std::size_t i = 0; i < digits_.size(); ++i) {
+      if (variant_.axes[i].key->name == "schedule") return variant_.axes[i].samples[digits_[i]].schedule;
+    }
+    return variant_.base.plan.schedule;
+  }
+
+  const Sweep& sweep_;
+  const Variant& variant_;
+  std::vector<std::uint64_t> block_;  ///< numbers that share the first i digits
+  std::vector<std::uint64_t> digits_;
+  std::size_t degrees_known_ = 0, batch_known_ = 0;
+  ParallelPlan plan_;
+  const std::string same_ = "same";
+  const std::string degrees_ = "tensor_parallel x context_parallel x pipeline_parallel do not divide the GPUs";
+  const std::string batch_ = "global_batch is no multiple of microbatch x data_parallel";
+};
+
+/// One thread's part.
+struct Worker {
+  std::vector<std::unique_ptr<Evaluator>> evaluators;
+  std::vector<std::unique_ptr<Walk>> walks;
+  std::vector<Waiting> waiting;
+  double dropped =
+      std::numeric_limits<double>::infinity();  ///< the least score at its bound that there was no room for
+  Tally tally;
+  Reasons reasons;
+};
+
+class Search {
+ public:
+  Search(const Sweep& sweep, const SearchOptions& options) : sweep_(sweep), options_(options), begun_(Clock::now()) {
+    for (const Variant& variant : sweep.variants) facts_.push_back(facts_of(variant, sweep));
+  }
+
+  SearchResult run() {
+    const int jobs = options_.jobs > 0 ? options_.jobs : tbb::this_task_arena::max_concurrency();
+    const tbb::global_control limit(tbb::global_control::max_allowed_parallelism, static_cast<std::size_t>(jobs));
+    room_ = std::max<std::size_t>(1024, options_.most_waiting / static_cast<std::size_t>(jobs));
+    tbb::task_arena arena(jobs);
+    arena.execute([&] {
+      if (options_.exhaustive) {
+        walk(-std::numeric_limits<double>::infinity(), true);
+      } else {
+        best_first();
+      }
+    });
+    return answer();
+  }
+
+ private:
+  void best_first() {
+    double from = -std::numeric_limits<double>::infinity();
+    for (bool first = true;; first = false) {
+      const double complete_to = walk(from, first);
+      std::vector<Waiting> all;
+      for (Worker& worker : workers_) {
+        all.insert(all.end(), worker.waiting.begin(), worker.waiting.end());
+        worker.waiting = {};
+      }
+      std::sort(all.begin(), all.end());
+      const auto end = std::lower_bound(all.begin(), all.end(), complete_to,
+                                        [](const Waiting& w, double score) { return w.score < score; });
+      all.erase(end, all.end());
+      simulate_all(all);
+      if (complete_to == std::numeric_limits<double>::infinity() || complete_to > threshold_.load()) return;
+      CHECK(!all.empty(), "more configurations share one bound than can wait");
+      from = complete_to;
+    }
+  }
+
+  /// Bounds of all configurations whose score at its bound is at least `from`. @return up to which score they all wait
+  double walk(double from, bool first) {
+    walked_ = 0;
+    constexpr std::uint64_t grain = 1U << 15U;
+    struct Piece {
+      std::uint32_t variant;
+      std::uint64_t begin, end;
+    };
+    std::vector<Piece> pieces;
+    std::uint64_t index = 0;
+    for (std::uint32_t v = 0; v < sweep_.variants.size(); ++v) {
+      const std::uint64_t size = sweep_.variants[v].size();
+      for (std::uint64_t begin = 0; begin < size; begin += grain, ++index) {
+        if (index % static_cast<std::uint64_t>(options_.shards) != static_cast<std::uint64_t>(options_.shard)) continue;
+        pieces.push_back({v, begin, std::min(size, begin + grain)});
+      }
+    }
+    total_ = 0;
+    for (const Piece& piece : pieces) total_ += piece.end - piece.begin;
+    const auto walk_began = Clock::now();
+    tbb::parallel_for(
+        tbb::blocked_range<std::size_t>(0, pieces.size(), 1),
+        [&](const tbb::blocked_range<std::size_t>& range) {
+          Worker& worker = workers_.local();
+          for (std::size_t i = range.begin(); i < range.end(); ++i) {
+            const Piece& piece = pieces[i];
+            Tally again;
+            Reasons none;
+            walk_of(worker, piece.variant)
+                .run(piece.begin, piece.end, first ? worker.tally : again, first ? worker.reasons : none,
+                     [&](std::uint64_t id, const ParallelPlan& plan) {
+                       consider(worker, piece.variant, id, plan, from, first);
+                     });
+            walked_ += piece.end - piece.begin;
+            report();
+          }
+        },
+        tbb::simple_partitioner());
+    if (first) walk_seconds_ = since(walk_began);
+    double complete_to = std::numeric_limits<double>::infinity();
+    for (Worker& worker : workers_) {
+      complete_to = std::min(complete_to, worker.dropped);
+      worker.dropped = std::numeric_limits<double>::infinity();
+    }
+    return complete_to;
+  }
+
+  Walk& walk_of(Worker& worker, std::uint32_t variant) {
+    worker.walks.resize(sweep_.variants.size());
+    if (worker.walks[variant] == nullptr) {
+      worker.walks[variant] = std::make_unique<Walk>(sweep_, sweep_.variants[variant]);
+    }
+    return *worker.walks[variant];
+  }
+
+  Evaluator& evaluator_of(Worker& worker, std::uint32_t variant) {
+    worker.evaluators.resize(sweep_.variants.size());
+    if (worker.evaluators[variant] == nullptr) {
+      worker.evaluators[variant] = std::make_unique<Evaluator>(sweep_.variants[variant].base);
+    }
+    return *worker.evaluators[variant];
+  }
+
+  void consider(Worker& worker, std::uint32_t variant, std::uint64_t id, const ParallelPlan& plan, double from,
+                bool first) {
+    Evaluator& evaluator = evaluator_of(worker, variant);
+    const auto refuse = [&](const std::string& reason) {
+      if (first) worker.reasons.add(reason, 1);
+    };
+    if (const std::string& reason = evaluator.set_plan(plan); !reason.empty()) return refuse(reason);
+    for (const Constraint& constraint : sweep_.constraints) {
+      if (!constraint.holds(evaluator.job())) return refuse("constraint: " + constraint.text());
+    }
+    // The first stage is the fullest but for odd cuts; those are found out before anything is simulated.
+    MemoryUse memory = evaluator.memory(0);
+    if (!fits(memory)) return refuse(does_not_fit_);
+    Waiting waiting;
+    waiting.variant = variant;
+    waiting.id = id;
+    waiting.memory_bytes = memory.peak().si();
+    if (!options_.exhaustive || options_.recorder != nullptr) waiting.bound_s = lower_bound(evaluator).si();
+    waiting.score = score_of(variant, plan, waiting.bound_s, waiting.memory_bytes, *first_objective());
+    if (second_objective() != nullptr) {
+      waiting.second = score_of(variant, plan, waiting.bound_s, waiting.memory_bytes, *second_objective());
+    }
+    if (options_.exhaustive) {
+      simulate(worker, waiting, evaluator);
+      return;
+    }
+    if (waiting.score < from) return;
+    if (waiting.score > threshold_.load(std::memory_order_relaxed) && second_objective() == nullptr) {
+      if (first) ++worker.tally.pruned;
+      return;
+    }
+    if (waiting.score >= worker.dropped) return;
+    worker.waiting.push_back(waiting);
+    if (worker.waiting.size() >= 2 * room_) {
+      std::nth_element(worker.waiting.begin(), worker.waiting.begin() + static_cast<std::ptrdiff_t>(room_),
+                       worker.waiting.end());
+      worker.dropped = worker.waiting[room_].score;
+      worker.waiting.resize(room_);
+    }
+  }
+
+  const Objective* first_objective() const { return sweep_.pareto.empty() ? sweep_.objective : sweep_.pareto[0]; }
+  const Objective* second_objective() const { return sweep_.pareto.empty() ? nullptr : sweep_.pareto[1]; }
+
+  bool fits(const MemoryUse& memory) const {
+    return memory.fits() && memory.capacity.si() - memory.peak().si() >= sweep_.memory_headroom_bytes;
+  }
+
+  double score_of(std::uint32_t variant, const ParallelPlan& plan, double step_s, double memory,
+                  const Objective& objective) const {
+    Facts facts = facts_[variant];
+    facts.tokens_per_step = static_cast<double>(plan.global_batch) * static_cast<double>(plan.sequence_length);
+    facts.step_s = step_s;
+    facts.memory_bytes = memory;
+    return objective.score(facts);
+  }
+
+  void simulate_all(const std::vector<Waiting>& all) {
+    std::atomic<std::size_t> next{0};
+    waiting_ = all.size();
+    const auto began = Clock::now();
+    tbb::parallel_for(0, tbb::this_task_arena::max_concurrency(), [&](int) {
+      Worker& worker = workers_.local();
+      for (;;) {
+        const std::size_t i = next++;
+        if (i >= all.size()) return;
+        waiting_ = all.size() - i;
+        const Waiting& candidate = all[i];
+        if (second_objective() == nullptr && candidate.score > threshold_.load(std::memory_order_relaxed)) {
+          ++worker.tally.pruned;
+          continue;  // all that follow as well: counted one by one
+        }
+        if (second_objective() != nullptr && is_dominated(candidate)) {
+          ++worker.tally.pruned;
+          continue;
+        }
+        Evaluator& evaluator = evaluator_of(worker, candidate.variant);
+        const Variant& variant = sweep_.variants[candidate.variant];
+        ParallelPlan plan = variant.plan(candidate.id);
+        CHECK(complete(plan, variant.base) && evaluator.set_plan(plan).empty(), "it was feasible in the walk");
+        simulate(worker, candidate, evaluator);
+        report();
+      }
+    });
+    simulate_seconds_ += since(began);
+  }
+
+  void simulate(Worker& worker, const Waiting& candidate, Evaluator& evaluator) {
+    Result result{candidate.variant, candidate.id, 0, candidate.bound_s, candidate.memory_bytes};
+    bool known = false;
+    if (options_.recorder != nullptr) {
+      const std::lock_guard lock(mutex_);
+      known = options_.recorder->known(candidate.variant, candidate.id, result);
+    }
+    if (!known) {
+      const MemoryUse memory = evaluator.memory();
+      if (!fits(memory)) {
+        worker.reasons.add(does_not_fit_, 1);
+        return;
+      }
+      result.memory_bytes = memory.peak().si();
+      result.step_s = evaluator.step().step.seconds().si();
+    }
+    ++worker.tally.simulated;
+    worker.tally.known += known;
+    ++simulated_;
+    const double first =
+        score_of(result.variant, evaluator.plan(), result.step_s, result.memory_bytes, *first_objective());
+    const std::lock_guard lock(mutex_);
+    if (!known && options_.recorder != nullptr) options_.recorder->record(result);
+    keep(result, first);
+    if (second_objective() != nullptr) {
+      add_to_front(result, first,
+                   score_of(result.variant, evaluator.plan(), result.step_s, result.memory_bytes, *second_objective()));
+    }
+  }
+
+  /// Keeps the best; the worst of them is what others have to beat.
+  void keep(const Result& result, double score) {
+    const Best entry{score, result};
+    const auto place = std::upper_bound(best_.begin(), best_.end(), entry);
+    if (static_cast<std::size_t>(place - best_.begin()) >= top()) return;
+    best_.insert(place, entry);
+    if (best_.size() > top()) best_.pop_back();
+    if (best_.size() == top()) threshold_ = best_.back().score;
+  }
+  std::size_t top() const { return static_cast<std::size_t>(std::max(1, options_.top)); }
+
+  struct Best {
+    double score;
+    Result result;
+    friend bool operator<(const Best& a, const Best& b) {
+      return std::tie(a.score, a.result.variant, a.result.id) < std::tie(b.score, b.result.variant, b.result.id);
+    }
+  };
+  struct Point {
+    double first, second;
+    Result result;
+  };
+
+  bool is_dominated(const Waiting& candidate) {
+    const std::lock_guard lock(mutex_);
+    return std::any_of(front_.begin(), front_.end(), [&](const Point& point) {
+      return point.first <= candidate.score && point.second <= candidate.second &&
+             (point.first < candidate.score || point.second < candidate.second);
+    });
+  }
+
+  void add_to_front(const Result& result, double first, double second) {
+    const auto number = [](const Result& r) { return std::tie(r.variant, r.id); };
+    for (const Point& point : front_) {
+      if (point.first > first || point.second > second) continue;
+      if (point.first < first || point.second < second || number(point.result) <= number(result)) return;
+    }
+    std::erase_if(front_, [&](const Point& point) { return first <= point.first && second <= point.second; });
+    front_.push_back({first, second, result});
+  }
+
+  void report() {
+    if (!options_.progress) return;
+    const std::unique_lock lock(mutex_, std::try_to_lock);
+    if (!lock.owns_lock() || since(reported_) < 0.2) return;
+    reported_ = Clock::now();
+    options_.progress({walked_, total_, simulated_, waiting_, best_.empty() ? nullptr : &best_.front().result});
+  }
+
+  SearchResult answer() {
+    SearchResult result;
+    for (Worker& worker : workers_) {
+      worker.reasons.add_to(worker.tally);
+      result.tally += worker.tally;
+    }
+    // What was dropped for want of room, or waited behind the end, was pruned by its bound as well.
+    result.tally.pruned =
+        result.tally.considered - result.tally.same - result.tally.infeasible_sum() - result.tally.simulated;
+    for (const Best& best : best_) result.best.push_back(best.result);
+    std::sort(front_.begin(), front_.end(), [](const Point& a, const Point& b) { return a.first < b.first; });
+    for (const Point& point : front_) result.front.push_back(point.result);
+    result.seconds = since(begun_);
+    if (walk_seconds_ > 0) result.bounds_per_s = static_cast<double>(result.tally.considered) / walk_seconds_;
+    const double simulating = options_.exhaustive ? walk_seconds_ : simulate_seconds_;
+    if (simulating > 0)
+      result.simulated_per_s = static_cast<double>(result.tally.simulated - result.tally.known) / simulating;
+    return result;
+  }
+
+  const Sweep& sweep_;
+  const SearchOptions& options_;
+  const Clock::time_point begun_;
+  std::vector<Facts> facts_;
+  tbb::enumerable_thread_specific<Worker> workers_;
+  std::size_t room_ = 0;
+  std::mutex mutex_;  ///< of what follows, and of the recorder
+  std::vector<Best> best_;
+  std::vector<Point> front_;
+  std::atomic<double> threshold_{std::numeric_limits<double>::infinity()};
+  std::atomic<std::uint64_t> walked_{0}, simulated_{0}, waiting_{0};
+  std::uint64_t total_ = 0;
+  Clock::time_point reported_ = Clock::now();
+  double walk_seconds_ = 0, simulate_seconds_ = 0;
+  const std::string does_not_fit_ = "does not fit in memory";
+};
+
+}  // namespace
+
+SearchResult search(const Sweep& sweep, const SearchOptions& options) {
+  if (sweep.size() == 0) throw UserError("the space of the sweep is empty: an axis has no values");
+  return Search(sweep, options).run();
+}
+
+}  // namespace stepcast

@@ -1,0 +1,83 @@
+#pragma once
+/// The best plans of a sweep, proven: what is left out cannot be better.
+///
+/// Every configuration has a lower bound of its score (lower_bound.hpp). They are simulated in the order of their bounds,
+/// until the bound of the next is above the K-th best score found: so the K best are those of the whole space. With two
+/// objectives a configuration is left out when a simulated one is at least as good in both even at its bound.
+///
+/// Configurations are numbers, and of those that are waiting only so many are held; where a space has more, it is walked
+/// through again from the bound at which the first walk stopped.
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "simulator/search/sweep.hpp"
+
+namespace stepcast {
+
+/// One configuration that was simulated.
+struct Result {
+  std::uint32_t variant = 0;
+  std::uint64_t id = 0;  ///< Variant::plan(id)
+  double step_s = 0;
+  double bound_s = 0;
+  double memory_bytes = 0;  ///< of the fullest GPU
+};
+
+/// What became of every configuration.
+struct Tally {
+  std::uint64_t considered = 0;
+  std::uint64_t same = 0;    ///< differ from another in a key that changes nothing
+  std::uint64_t pruned = 0;  ///< by their bounds
+  std::uint64_t simulated = 0;
+  std::uint64_t known = 0;                            ///< of these, taken from an earlier run
+  std::map<std::string, std::uint64_t> infeasible{};  ///< by reason, numbers left out
+
+  std::uint64_t infeasible_sum() const;
+  Tally& operator+=(const Tally& other);
+};
+
+struct Progress {
+  std::uint64_t walked = 0, of = 0;  ///< configurations, in the walk
+  std::uint64_t simulated = 0, waiting = 0;
+  const Result* best = nullptr;
+};
+
+/// Where results go, and where those of an earlier run come from. Called by one thread at a time.
+class Recorder {
+ public:
+  virtual ~Recorder() = default;
+  /// @return whether the configuration was simulated before; then `result` is filled in
+  virtual bool known(std::uint32_t variant, std::uint64_t id, Result& result) = 0;
+  virtual void record(const Result& result) = 0;
+};
+
+struct SearchOptions {
+  int jobs = 0;  ///< threads; 0: one a core
+  int top = 10;
+  bool exhaustive = false;    ///< simulate everything that fits
+  int shard = 0, shards = 1;  ///< only configurations of this part
+  std::size_t most_waiting = std::size_t{1} << 21U;
+  Recorder* recorder = nullptr;
+  std::function<void(const Progress&)> progress;  ///< now and then
+};
+
+struct SearchResult {
+  std::vector<Result> best;   ///< the first `top`, best first; equal scores in the order of their numbers
+  std::vector<Result> front;  ///< of two objectives, by the first
+  Tally tally;
+  double seconds = 0;
+  double bounds_per_s = 0, simulated_per_s = 0;
+};
+
+/// @throws UserError for a space in which nothing is feasible at all, or that is empty
+SearchResult search(const Sweep& sweep, const SearchOptions& options);
+
+/// The score of a result under an objective.
+double score(const Sweep& sweep, const Result& result, const Objective& objective);
+Facts facts_of(const Sweep& sweep, const Result& result);
+
+}  // namespace stepcast

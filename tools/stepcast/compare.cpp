@@ -1,0 +1,143 @@
+#include <memory>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "simulator/base/text_table.hpp"
+#include "simulator/predict.hpp"
+#include "simulator/search/plan_keys.hpp"
+#include "simulator/units/text.hpp"
+#include "tools/stepcast/command.hpp"
+
+namespace stepcast::cli {
+namespace {
+
+struct Options {
+  Inputs inputs;
+  std::string format = "text";
+};
+
+struct FormatName {
+  std::string_view name;
+};
+constexpr FormatName formats[] = {{"text"}, {"json"}, {"csv"}};
+
+struct Part {
+  std::string_view name;
+  Seconds Breakdown::*member;
+};
+constexpr Part parts[] = {{"compute", &Breakdown::compute},
+                          {"tensor-parallel comm", &Breakdown::tp_comm_exposed},
+                          {"context-parallel comm", &Breakdown::cp_comm_exposed},
+                          {"expert-parallel comm", &Breakdown::ep_comm_exposed},
+                          {"data-parallel comm", &Breakdown::dp_comm_exposed},
+                          {"pipeline comm", &Breakdown::pp_comm_exposed},
+                          {"pipeline bubble", &Breakdown::bubble},
+                          {"optimizer", &Breakdown::optimizer},
+                          {"host and other", &Breakdown::host_other}};
+
+std::string signed_text(Seconds time) { return (time.si() < 0 ? "-" : "+") + to_text(Seconds(std::abs(time.si()))); }
+
+/// What the two jobs do not have in common, by the keys of the scenario.
+std::vector<std::array<std::string, 3>> differences(const Job& a, const Job& b) {
+  std::vector<std::array<std::string, 3>> found;
+  const auto add = [&](const std::string& name, const std::string& one, const std::string& other) {
+    if (one != other) found.push_back({name, one.empty() ? "(framework)" : one, other.empty() ? "(framework)" : other});
+  };
+  add("model", a.model.name, b.model.name);
+  add("gpu", a.cluster.gpu.name, b.cluster.gpu.name);
+  add("gpus", std::to_string(a.cluster.gpus), std::to_string(b.cluster.gpus));
+  add("fabric", a.cluster.fabric.name, b.cluster.fabric.name);
+  add("framework", a.framework.name, b.framework.name);
+  add("data_parallel", std::to_string(a.plan.data_parallel), std::to_string(b.plan.data_parallel));
+  for (const PlanKey& key : plan_keys()) add(std::string(key.name), text_of(a.plan, key), text_of(b.plan, key));
+  return found;
+}
+
+std::string text_of(const Job& job_a, const Job& job_b, const Report& a, const Report& b) {
+  std::string text = fmt::format("A  {}\nB  {}\n\n", a.scenario, b.scenario);
+  TextTable differ({{"differ in"}, {"A", Align::right}, {"B", Align::right}});
+  for (const auto& [name, one, other] : differences(job_a, job_b)) differ.add_row({name, one, other});
+  if (!differ.empty()) text += differ.to_string() + "\n";
+  TextTable rows({{"of the busiest stage"}, {"A", Align::right}, {"B", Align::right}, {"B - A", Align::right}});
+  for (const Part& part : parts) {
+    const Seconds one = a.breakdown.*part.member, other = b.breakdown.*part.member;
+    if (one.si() == 0 && other.si() == 0) continue;
+    rows.add_row({std::string(part.name), to_text(one), to_text(other), signed_text(other - one)});
+  }
+  rows.add_row({"step", to_text(a.step_time), to_text(b.step_time), signed_text(b.step_time - a.step_time)});
+  text += rows.to_string() + "\n";
+  TextTable rates({{""}, {"A", Align::right}, {"B", Align::right}, {"B / A", Align::right}});
+  const auto rate = [&](const std::string& name, double one, double other, const std::string& x, const std::string& y) {
+    rates.add_row({name, x, y, fmt::format("{:.3f}", other / one)});
+  };
+  rate("tokens/s", a.tokens_per_s, b.tokens_per_s, number_text(a.tokens_per_s, 4), number_text(b.tokens_per_s, 4));
+  rate("tokens/s per GPU", a.tokens_per_s_per_gpu, b.tokens_per_s_per_gpu, number_text(a.tokens_per_s_per_gpu, 4),
+       number_text(b.tokens_per_s_per_gpu, 4));
+  rate("MFU", a.mfu, b.mfu, percent_text(a.mfu), percent_text(b.mfu));
+  rate("memory", a.memory.peak().si(), b.memory.peak().si(), to_text(a.memory.peak()), to_text(b.memory.peak()));
+  text += rates.to_string() + "\n";
+  // Why: the part that accounts for most of the difference, per token where the steps are of different size.
+  const double tokens_a = static_cast<double>(a.tokens_per_step), tokens_b = static_cast<double>(b.tokens_per_step);
+  const bool b_wins = b.tokens_per_s > a.tokens_per_s;
+  const Part* most = nullptr;
+  double saved = 0;
+  for (const Part& part : parts) {
+    const double one = (a.breakdown.*part.member).si() / tokens_a, other = (b.breakdown.*part.member).si() / tokens_b;
+    const double gain = b_wins ? one - other : other - one;
+    if (gain > saved) most = &part, saved = gain;
+  }
+  const double ratio = b_wins ? b.tokens_per_s / a.tokens_per_s : a.tokens_per_s / b.tokens_per_s;
+  if (most != nullptr) {
+    text += fmt::format("{} has {:.1f}% more throughput, most of it from less {}", b_wins ? "B" : "A",
+                        100 * (ratio - 1), most->name);
+    text += fmt::format(" ({} a step of A's size)\n", to_text(Seconds(saved * tokens_a)));
+  }
+  return text;
+}
+
+Exit run(const Options& options) {
+  chosen("format", options.format, formats);
+  const std::vector<std::string> files = options.inputs.files();
+  if (files.size() != 2) throw UserError(fmt::format("compare takes two scenarios, A and B; {} given", files.size()));
+  const Job one = load_job(files[0], options.inputs.overrides()),
+            other = load_job(files[1], options.inputs.overrides());
+  const Report a = predict(one), b = predict(other);
+  for (const Report* report : {&a, &b}) {
+    if (report->has_time()) continue;
+    print_note(fmt::format("{} cannot run: {}", report->scenario, report->infeasible_reason));
+    return Exit::answered_no;
+  }
+  if (options.format == "text") {
+    print_result(text_of(one, other, a, b));
+    return Exit::done;
+  }
+  nlohmann::ordered_json json{{"schema_version", 1}, {"a", a.scenario}, {"b", b.scenario}};
+  std::string csv = "part,a_s,b_s\n";
+  for (const Part& part : parts) {
+    json["breakdown"][std::string(part.name)] = {(a.breakdown.*part.member).si(), (b.breakdown.*part.member).si()};
+    csv += fmt::format("{},{},{}\n", part.name, (a.breakdown.*part.member).si(), (b.breakdown.*part.member).si());
+  }
+  csv += fmt::format("step,{},{}\n", a.step_time.si(), b.step_time.si());
+  json["step_time_s"] = {a.step_time.si(), b.step_time.si()};
+  json["tokens_per_s"] = {a.tokens_per_s, b.tokens_per_s};
+  json["mfu"] = {a.mfu, b.mfu};
+  json["memory_bytes"] = {a.memory.peak().si(), b.memory.peak().si()};
+  for (const auto& [name, x, y] : differences(one, other)) json["differences"][name] = {x, y};
+  print_result(options.format == "json" ? json.dump(2) + "\n" : csv);
+  return Exit::done;
+}
+
+}  // namespace
+
+Action add_compare(CLI::App& app) {
+  const auto options = std::make_shared<Options>();
+  options->inputs.add(app, "SCENARIOS", Inputs::Count::many, "Two scenarios, A and B");
+  app.add_option("--format", options->format, names_of(formats))->type_name("FORMAT")->capture_default_str();
+  app.footer(R"(Examples:
+  stepcast compare scenarios/quickstart.yaml scenarios/published/korthikanti-2022.yaml#kort-t5-175b-full
+  stepcast compare A.yaml B.yaml --format json)");
+  return [options] { return run(*options); };
+}
+
+}  // namespace stepcast::cli
