@@ -62,7 +62,7 @@ struct SearchOptions {
   int shard = 0, shards = 1;  ///< only configurations of this part
   std::size_t most_waiting = std::size_t{1} << 21U;
   Recorder* recorder = nullptr;
-  std::function<void(const Progress&)> progress;  ///< now and then
+  std::function<void(const Progress&)> progress = {};  ///< now and then
 };
 
 struct SearchResult {
