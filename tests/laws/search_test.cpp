@@ -22,7 +22,11 @@ RC_GTEST_PROP(LowerBound, IsNeverAboveTheSimulatedStep, ()) {
   RC_CLASSIFY(bound > 0.80 * step, "within 20%");
   RC_LOG() << "bound / step " << bound / step;
   RC_ASSERT(bound <= step);
-  RC_ASSERT(bound > 0.2 * step);
+  // It comes near to ordinary ways of keeping copies together, and counts nothing of others.
+  const ParallelPlan& p = job.plan;
+  const bool counted = p.gradient_compression == "none" && !p.loosely_synchronised() && !p.no_sync && !p.shard_group &&
+                       !p.zero_quantized_weights && !p.zero_quantized_gradients && !p.zero_hpz_partition_size;
+  RC_ASSERT(!counted || bound > 0.2 * step);
 }
 
 /// Some values of a key, none twice.
