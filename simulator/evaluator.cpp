@@ -26,14 +26,17 @@ void mix(std::size_t& hash, std::size_t value) { hash ^= value + 0x9e3779b97f4a7
 /// What blocks and their costs depend on: the plan but for what is only about stages, replicas and the step's end.
 struct Evaluator::Key {
   ParallelPlan plan;
-  double microbatches = 1;  ///< as far as blocks know them: what fp8 casts once a step is spread over them
+  double microbatches = 1;        ///< as far as blocks know them: what is done once a step is spread over them
+  std::int64_t gpus_in_step = 1;  ///< whose slowest is waited for
   std::array<GroupShape, 9> groups;
 
   bool operator==(const Key&) const = default;
 
   Key(const ParallelPlan& given, const CostModel& costs) : plan(given) {
     const auto m = static_cast<double>(given.microbatches());
-    microbatches = given.precision == Precision::fp8 || m <= 1 ? m : 2;
+    const bool spread = given.precision == Precision::fp8 || given.tensor_grid != "1d";
+    microbatches = spread || m <= 1 ? m : 2;
+    gpus_in_step = given.gpus_in_step();
     groups = {costs.shape(GroupKind::tensor), costs.shape(GroupKind::context), costs.shape(GroupKind::expert),
               costs.shape(GroupKind::expert_tensor)};
     if (given.context_parallel > 1) {

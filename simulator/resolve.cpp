@@ -52,6 +52,9 @@ std::string uneven_group(const ParallelPlan& plan, std::string_view what, std::i
 }
 
 std::string sharding_infeasible(const ParallelPlan& plan) {
+  if (plan.offload_activations > 0 && plan.pipeline_parallel > 1) {
+    return "offload_activations needs one pipeline stage (Megatron-Core cpu_offloading)";
+  }
   if (plan.shard_group) {
     if (plan.zero == 0) return "shard_group without ZeRO: there is nothing that its ranks share";
     if (std::string reason = uneven_group(plan, "shard_group", *plan.shard_group); !reason.empty()) return reason;

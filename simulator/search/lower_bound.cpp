@@ -158,13 +158,14 @@ class StepBound {
     const Sharded gathered = parameters(totals);
     const double computed = once * microbatches_ * share + exchanges(totals.stage) + gathered.copies;
     const double way_in = sum(totals.before, [&](const LocalBlock& b) { return forward(b); }) + way(totals.hops);
-    const double way_out = evaluator_.cut().passes.drains && !pairs()
+    // Without a barrier the first stages' end is not that of this one.
+    const double way_out = evaluator_.cut().passes.drains && !pairs() && !plan_.loosely_synchronised()
                                ? sum(totals.before, [&](const LocalBlock& b) { return backward(b); }) + way(totals.hops)
                                : 0;
     const double clear = pass_over(work.clear);
     const double norm = plan_.loosely_synchronised() ? 0 : pass_over(work.norm);
     double reduce = 0;
-    if (plan_.zero <= 1 && !plan_.overlap_grad_reduce.value()) {
+    if (plan_.zero <= 1 && plainly_reduced() && !plan_.overlap_grad_reduce.value()) {
       const ParameterCount bytes = model_.trained(totals.stage) * evaluator_.lowering().gradient_bytes;
       const bool any = plan_.dense_copies() > 1 || (bytes.expert > 0 && plan_.expert_copies() > 1);
       if (any) {

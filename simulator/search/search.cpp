@@ -190,7 +190,7 @@ class Walk {
       return &batch_;
     }
     for (std::size_t i = 0; i < digits_.size(); ++i) {
-      if (digits_[i] > 0 && is_idle(*variant_.axes[i].key, plan_)) return &same_;
+      if (digits_[i] > 0 && is_idle(*variant_.axes[i].key, plan_, experts_)) return &same_;
     }
     return nullptr;
   }
@@ -208,6 +208,7 @@ class Walk {
   std::vector<std::uint64_t> digits_;
   std::size_t degrees_known_ = 0, batch_known_ = 0;
   ParallelPlan plan_;
+  const bool experts_ = variant_.base.model.moe.has_value();
   const std::string same_ = "same";
   const std::string degrees_ = "tensor_parallel x context_parallel x pipeline_parallel do not divide the GPUs";
   const std::string batch_ = "global_batch is no multiple of microbatch x data_parallel";
@@ -260,7 +261,9 @@ class Search {
                                         [](const Waiting& w, double score) { return w.score < score; });
       all.erase(end, all.end());
       simulate_all(all);
-      if (complete_to == std::numeric_limits<double>::infinity() || complete_to > threshold_.load()) return;
+      // Of two objectives a worse first may go with a better second: everything is looked at.
+      const bool beaten = second_objective() == nullptr && complete_to > threshold_.load();
+      if (beaten || complete_to == std::numeric_limits<double>::infinity()) return;
       CHECK(!all.empty(), "more configurations share one bound than can wait");
       from = complete_to;
     }
@@ -504,9 +507,13 @@ class Search {
     // What was dropped for want of room, or waited behind the end, was pruned by its bound as well.
     result.tally.pruned =
         result.tally.considered - result.tally.same - result.tally.infeasible_sum() - result.tally.simulated;
-    for (const Best& best : best_) result.best.push_back(best.result);
     std::sort(front_.begin(), front_.end(), [](const Point& a, const Point& b) { return a.first < b.first; });
     for (const Point& point : front_) result.front.push_back(point.result);
+    // Of two objectives only the front is complete: what it beats in both was not simulated.
+    for (const Best& best : best_) {
+      if (second_objective() == nullptr) result.best.push_back(best.result);
+    }
+    if (!result.front.empty()) result.best = {result.front.front()};
     result.seconds = since(begun_);
     if (walk_seconds_ > 0) result.bounds_per_s = static_cast<double>(result.tally.considered) / walk_seconds_;
     const double simulating = options_.exhaustive ? walk_seconds_ : simulate_seconds_;

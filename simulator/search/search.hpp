@@ -66,7 +66,8 @@ struct SearchOptions {
 };
 
 struct SearchResult {
-  std::vector<Result> best;   ///< the first `top`, best first; equal scores in the order of their numbers
+  std::vector<Result> best;   ///< the first `top`, best first; equal scores in the order of their numbers. Of two
+                              ///< objectives: the best of the first alone
   std::vector<Result> front;  ///< of two objectives, by the first
   Tally tally;
   double seconds = 0;

@@ -111,17 +111,16 @@ bool complete(ParallelPlan& plan, const Job& base) {
   return true;
 }
 
-bool is_idle(const PlanKey& key, const ParallelPlan& plan) {
+bool is_idle(const PlanKey& key, const ParallelPlan& plan, bool experts) {
   using P = ParallelPlan;
   const auto is = [&](auto member) {
     const auto* held = std::get_if<decltype(member)>(&key.member);
     return held != nullptr && *held == member;
   };
-  const bool copies = plan.dense_copies() > 1 || plan.expert_parallel > 1;
+  const bool copies = plan.dense_copies() > 1 || experts;
   if (is(&P::sequence_parallel) || is(&P::overlap_tp)) return plan.tensor_parallel == 1;
   if (is(&P::overlap_p2p)) return plan.pipeline_parallel == 1 || plan.virtual_stages == 1;
   if (is(&P::schedule)) return plan.pipeline_parallel == 1;
-  if (is(&P::zero)) return !copies;
   if (is(&P::reshard_after_forward)) return plan.zero != 3;
   if (is(&P::overlap_grad_reduce)) return !copies || plan.zero >= 2;
   if (is(&P::overlap_param_gather)) return !copies || plan.zero != 1;

@@ -76,6 +76,7 @@ Facts facts_of(const Variant& variant, const Sweep& sweep);
 bool complete(ParallelPlan& plan, const Job& base);
 
 /// Whether the key changes nothing in this plan, whatever its value: then only its first value is looked at.
-bool is_idle(const PlanKey& key, const ParallelPlan& plan);
+/// @param experts  the model has them: they have copies of their own
+bool is_idle(const PlanKey& key, const ParallelPlan& plan, bool experts);
 
 }  // namespace stepcast

@@ -77,21 +77,23 @@ std::string text_of(const Job& job_a, const Job& job_b, const Report& a, const R
   rate("MFU", a.mfu, b.mfu, percent_text(a.mfu), percent_text(b.mfu));
   rate("memory", a.memory.peak().si(), b.memory.peak().si(), to_text(a.memory.peak()), to_text(b.memory.peak()));
   text += rates.to_string() + "\n";
-  // Why: the part that accounts for most of the difference, per token where the steps are of different size.
-  const double tokens_a = static_cast<double>(a.tokens_per_step), tokens_b = static_cast<double>(b.tokens_per_step);
-  const bool b_wins = b.tokens_per_s > a.tokens_per_s;
+  // Why: the part that accounts for most of the difference, in the time of one GPU for a token.
+  const double share_a = static_cast<double>(a.gpus) / static_cast<double>(a.tokens_per_step);
+  const double share_b = static_cast<double>(b.gpus) / static_cast<double>(b.tokens_per_step);
+  const bool b_wins = b.tokens_per_s_per_gpu > a.tokens_per_s_per_gpu;
   const Part* most = nullptr;
   double saved = 0;
   for (const Part& part : parts) {
-    const double one = (a.breakdown.*part.member).si() / tokens_a, other = (b.breakdown.*part.member).si() / tokens_b;
+    const double one = (a.breakdown.*part.member).si() * share_a, other = (b.breakdown.*part.member).si() * share_b;
     const double gain = b_wins ? one - other : other - one;
     if (gain > saved) most = &part, saved = gain;
   }
-  const double ratio = b_wins ? b.tokens_per_s / a.tokens_per_s : a.tokens_per_s / b.tokens_per_s;
+  const double ratio =
+      b_wins ? b.tokens_per_s_per_gpu / a.tokens_per_s_per_gpu : a.tokens_per_s_per_gpu / b.tokens_per_s_per_gpu;
   if (most != nullptr) {
-    text += fmt::format("{} has {:.1f}% more throughput, most of it from less {}", b_wins ? "B" : "A",
+    text += fmt::format("{} has {:.1f}% more throughput from each GPU, most of it from less {}", b_wins ? "B" : "A",
                         100 * (ratio - 1), most->name);
-    text += fmt::format(" ({} a step of A's size)\n", to_text(Seconds(saved * tokens_a)));
+    text += fmt::format(" ({} a step of A's size)\n", to_text(Seconds(saved / share_a)));
   }
   return text;
 }

@@ -86,7 +86,9 @@ std::string shared_text(const Sweep& sweep, const std::vector<Result>& rows,
   for (const Axis& axis : sweep.variants[rows.front().variant].axes) {
     if (std::find(telling.begin(), telling.end(), axis.key) != telling.end()) continue;
     const std::string value = text_of(plan_of(sweep, rows.front()), *axis.key);
-    if (value.empty() || is_idle(*axis.key, plan_of(sweep, rows.front()))) continue;
+    if (value.empty() || is_idle(*axis.key, plan_of(sweep, rows.front()),
+                                 sweep.variants[rows.front().variant].base.model.moe.has_value()))
+      continue;
     text += (text.empty() ? "" : ", ") + std::string(axis.key->name) + " " + value;
   }
   return text;
@@ -247,9 +249,10 @@ void print_progress(const Progress& progress, std::chrono::steady_clock::time_po
 std::string text_report(const Sweep& sweep, const SearchResult& found, bool exhaustive) {
   std::string text = sweep.name + "\n";
   if (found.best.empty()) return text + "Nothing in the space can run.\n\n" + tally_text(sweep, found, exhaustive);
-  text += fmt::format("The best by {}\n\n", sweep.objective->name) + table(sweep, found.best);
-  if (!found.front.empty()) {
-    text += fmt::format("\nNone better in both {} and {}\n\n", sweep.pareto[0]->name, sweep.pareto[1]->name) +
+  if (found.front.empty()) {
+    text += fmt::format("The best by {}\n\n", sweep.objective->name) + table(sweep, found.best);
+  } else {
+    text += fmt::format("None better in both {} and {}\n\n", sweep.pareto[0]->name, sweep.pareto[1]->name) +
             table(sweep, found.front);
   }
   return text + "\n" + tally_text(sweep, found, exhaustive);
