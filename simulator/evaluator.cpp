@@ -80,16 +80,25 @@ struct Evaluator::KeyHash {
   }
 };
 
+namespace {
+
+ShardedModel blocks_of(const ModelGraph& graph, const Sharding& sharding, ChunkPlacement placement,
+                       const CostModel& costs, const Gpu& gpu) {
+  ShardedModel model = shard_blocks(graph, sharding, placement);
+  if (sharding.tp_overlap == "userbuffers") share_multiprocessors(model, costs, left_by_userbuffers(gpu));
+  return model;
+}
+
+}  // namespace
+
 /// A sharding's blocks with the plan and costs that they were reckoned for.
 struct Evaluator::Blocks {
   Blocks(const ModelGraph& graph, const Job& job, const Sharding& sharding, ChunkPlacement placement,
          const CostModel& machine)
       : plan(job.plan),
         costs(machine, plan),
-        model(shard_blocks(graph, sharding, placement)),
-        passes(model, plan, job.framework, job.cluster.gpu, costs) {
-    if (sharding.tp_overlap == "userbuffers") share_multiprocessors(model, costs, left_by_userbuffers(job.cluster.gpu));
-  }
+        model(blocks_of(graph, sharding, placement, costs, job.cluster.gpu)),
+        passes(model, plan, job.framework, job.cluster.gpu, costs) {}
 
   const ParallelPlan plan;
   const CostModel costs;

@@ -52,7 +52,7 @@ class LooselySynchronised : public DataParallelism {
   }
 
  private:
-  Bytes bytes(double element) const { return Bytes(element * in_.model.count(stage_.stage).total()); }
+  Bytes bytes(double element) const { return Bytes(element * in_.model.trained(stage_.stage).total()); }
   Seconds message(double element) const {
     return point_to_point_time(bytes(element), in_.costs.shape(GroupKind::data).crosses_network(), in_.cluster);
   }

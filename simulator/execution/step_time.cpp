@@ -177,6 +177,7 @@ class SteadyState {
           std::min(middles_[at(s)].end, static_cast<std::int32_t>(passes.size()) - 1) - back * middles_[at(s)].period;
       if (end - 2 * period < 0) return false;
       cuts_.push_back({passes[at(end)], passes[at(end)] - passes[at(end - period)]});
+      // Periods are of passes; a pass that is walked block by block has more instructions than its fellows.
       if (cuts_.back().period <= 0 || cuts_.back().end < 2 * cuts_.back().period) return false;
     }
     return true;

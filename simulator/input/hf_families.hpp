@@ -16,7 +16,8 @@ void add_sizes(HfConfig& c);
 /// @param full_every  every n-th layer sees all tokens; 0: none does
 void add_window(HfConfig& c, std::int64_t full_every);
 
-void layer_norm(HfConfig& c, const char* position, bool bias, bool tied);
+/// @param shift  norms have one beside their scale
+void layer_norm(HfConfig& c, const char* position, bool bias, bool tied, bool shift = true);
 
 // Llama and its kin, with experts or without: hf_llama.cpp
 void llama(HfConfig& c);

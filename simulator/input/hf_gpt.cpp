@@ -4,8 +4,8 @@
 
 namespace stepcast::hf {
 
-void layer_norm(HfConfig& c, const char* position, bool bias, bool tied) {
-  c.set("norm", "layernorm");
+void layer_norm(HfConfig& c, const char* position, bool bias, bool tied, bool shift) {
+  c.set("norm", shift ? "layernorm" : "layernorm-without-shift");
   c.set("position", position);
   c.set("bias", bias);
   c.set("tied_embeddings", c.flag("tie_word_embeddings", tied));
@@ -78,8 +78,7 @@ void mpt(HfConfig& c) {
   const YamlNode* attention = c.find("attn_config");
   const YamlNode* alibi = attention != nullptr ? attention->find("alibi") : nullptr;
   const bool plain = c.flag("no_bias", true);
-  layer_norm(c, alibi == nullptr || alibi->text == "true" ? "alibi" : "learned", !plain, true);
-  if (plain) c.set("norm", "layernorm-without-shift");
+  layer_norm(c, alibi == nullptr || alibi->text == "true" ? "alibi" : "learned", !plain, true, !plain);
   if (alibi != nullptr && alibi->text != "true") c.copy("max_positions", "max_seq_len");
   c.set("dropout", c.text("resid_pdrop", "0"));
 }

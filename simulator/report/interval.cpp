@@ -158,6 +158,10 @@ LearnedErrors::LearnedErrors(std::vector<RunResidual> residuals) : residuals_(st
   stretch_ = std::max(1.0, quantile(needed, coverage));
 }
 
+bool LearnedErrors::has_source(const std::string& name) const {
+  return std::any_of(residuals_.begin(), residuals_.end(), [&](const RunResidual& r) { return r.source == name; });
+}
+
 std::optional<LearnedInterval> LearnedErrors::interval(const RunTraits& traits, const std::string& without) const {
   const std::optional<Quantiles> q = quantiles(traits, without, 0);
   if (!q) return std::nullopt;
@@ -190,7 +194,7 @@ void add_interval(const LearnedErrors& learned, const RunTraits& traits, const s
   report.interval = {report.step_time * interval->low, report.step_time * interval->high};
   report.interval_from =
       fmt::format("{} published runs of {} sources: {}", interval->runs, interval->sources, interval->alike);
-  if (!without.empty()) report.interval_from += fmt::format("; {} left out", without);
+  if (learned.has_source(without)) report.interval_from += fmt::format("; {} left out", without);
   if (!interval->beyond.empty()) report.interval_from += "; wider, for it is about " + interval->beyond;
 }
 

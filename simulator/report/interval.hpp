@@ -44,6 +44,8 @@ class LearnedErrors {
   /// @returns nothing when there are too few runs to learn from
   std::optional<LearnedInterval> interval(const RunTraits& traits, const std::string& without = "") const;
 
+  bool has_source(const std::string& name) const;
+
   double stretch() const { return stretch_; }
 
  private:

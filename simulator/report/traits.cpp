@@ -35,6 +35,7 @@ RunTraits traits_of(const Job& job) {
   t.model_family = model_family(job.model);
   t.parallelism = parallelism(job.plan);
   t.gpus = job.cluster.gpus;
+  t.precision = name_of(job.plan.precision);
   t.model = job.model.name;
   t.tokens_per_step = static_cast<double>(job.plan.global_batch * job.plan.sequence_length);
   return t;

@@ -16,6 +16,7 @@ struct RunTraits {
   std::string model_family;  ///< dense | experts ...
   std::string parallelism;   ///< "TP PP": what splits the model, or how data parallelism shards it
   std::int64_t gpus = 0;
+  std::string precision;
   std::string model;
   double tokens_per_step = 0;
 };

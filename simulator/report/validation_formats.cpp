@@ -230,15 +230,17 @@ std::string validation_csv(const Validation& validation, const ValidationStyle&)
   // Five digits: more would change with every compiler, and the table is kept (scenarios/published/accuracy.csv).
   const auto number = [](const std::optional<double>& value) { return value ? fmt::format("{:.5g}", *value) : ""; };
   std::string text =
-      "id,file,gpu,generation,framework,framework_family,model_family,parallelism,gpus,metric,published,predicted,"
+      "id,file,gpu,generation,framework,framework_family,model_family,parallelism,gpus,precision,metric,published,"
+      "predicted,"
       "error_percent,status,reason,confidence\n";
   for (const ValidationRow& row : validation.rows) {
     const RunTraits& t = row.traits;
-    text += fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}\n", csv_field(row.id), csv_field(row.file),
-                        csv_field(t.gpu), csv_field(t.generation), csv_field(t.framework),
-                        csv_field(t.framework_family), csv_field(t.model_family), csv_field(t.parallelism), t.gpus,
-                        name_of(row.metric), number(row.published), number(row.predicted), number(row.error_percent()),
-                        name_of(row.status), csv_field(row.reason), csv_field(row.confidence));
+    text +=
+        fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}\n", csv_field(row.id), csv_field(row.file),
+                    csv_field(t.gpu), csv_field(t.generation), csv_field(t.framework), csv_field(t.framework_family),
+                    csv_field(t.model_family), csv_field(t.parallelism), t.gpus, t.precision, name_of(row.metric),
+                    number(row.published), number(row.predicted), number(row.error_percent()), name_of(row.status),
+                    csv_field(row.reason), csv_field(row.confidence));
   }
   return text;
 }

@@ -63,8 +63,9 @@ std::string scatter(const std::vector<Point>& points, const std::map<std::string
     drawing += svg::line({x(tick), top}, {x(tick), bottom}, svg::grid_ink, 1);
     drawing += svg::line({left, y(tick)}, {right, y(tick)}, svg::grid_ink, 1);
     if (std::abs(std::log10(tick) - std::round(std::log10(tick))) > 1e-6) continue;  // decades alone are named
-    drawing += svg::text(x(tick), bottom + 18, seconds_text(tick), {12, faint_ink, "middle"});
-    drawing += svg::text(left - 8, y(tick) + 4, seconds_text(tick), {12, faint_ink, "end"});
+    const std::string name = tick < 0.999 ? fmt::format("{:g} ms", 1000 * tick) : fmt::format("{:g} s", tick);
+    drawing += svg::text(x(tick), bottom + 18, name, {12, faint_ink, "middle"});
+    drawing += svg::text(left - 8, y(tick) + 4, name, {12, faint_ink, "end"});
   }
   const double wide = 1 + band / 100;
   drawing += fmt::format(
@@ -103,7 +104,7 @@ std::string histogram(const std::vector<Point>& points) {
   std::string drawing = svg::text(left, top - 18, "Error of the step time", {14, ink, "start", "bold"});
   for (double tick : y.ticks()) {
     drawing += svg::line({left, y(tick)}, {right, y(tick)}, svg::grid_ink, 1);
-    drawing += svg::text(left - 8, y(tick) + 4, number_text(tick), {12, faint_ink, "end"});
+    drawing += svg::text(left - 8, y(tick) + 4, fmt::format("{:g}", tick), {12, faint_ink, "end"});
   }
   for (int i = 0; i < bars; ++i) {
     const double from = -widest_bar + i * bar_percent;
@@ -116,7 +117,8 @@ std::string histogram(const std::vector<Point>& points) {
         from + bar_percent);
   }
   for (double tick : x.ticks())
-    drawing += svg::text(x(tick), bottom + 18, fmt::format("{:+.0f}%", tick), {12, faint_ink, "middle"});
+    drawing +=
+        svg::text(x(tick), bottom + 18, tick == 0 ? "0%" : fmt::format("{:+.0f}%", tick), {12, faint_ink, "middle"});
   drawing += svg::line({x(0), top}, {x(0), bottom}, ink, 1, "stroke-dasharray=\"3 4\"");
   return drawing + svg::text((left + right) / 2, bottom + 42, "predicted too fast  \u2190  error  \u2192  too slow",
                              {13, ink, "middle"});

@@ -57,7 +57,9 @@ TEST(Tuning, RatiosOfPublishedComparisons) {
   TextTable shown({{"row"}, {"comparison"}, {"of"}, {"measured", Align::right}, {"predicted", Align::right}, {""}});
   std::string page =
       "# Published comparisons\n\nRatios of two predictions against ratios of two measurements (tuning_test.cpp; "
-      "tuning.csv has the plans and sources).\n\n| row | comparison | of | measured | predicted | |\n"
+      "tuning.csv has the plans and sources).\nNot here, for want of a plan to replay: Nemotron-3-Nano's "
+      "recomputation, the best microbatch of 91B, fused operators of 2021, LoRA's gather; zb-2p's optimizer without "
+      "post-validation.\n\n| row | comparison | of | measured | predicted | |\n"
       "|---|---|---|---|---|---|\n";
   int held = 0, missed = 0;
   for (const CsvRow& row : table.rows()) {

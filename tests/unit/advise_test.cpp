@@ -10,12 +10,18 @@
 namespace stepcast {
 namespace {
 
+void limit(Cluster& cluster) {
+  cluster.gpu.memory = fixtures::given(4.0_GiB);
+  cluster.node.pcie_bandwidth = fixtures::given(BytesPerSecond(25e9));
+  cluster.node.host_memory_bandwidth = fixtures::given(BytesPerSecond(200e9));
+}
+
 /// A plan that needs more than its GPUs have: activations of many tokens.
 Job too_large() {
   Job job = fixtures::job(1, 1, 8, 4);
   job.plan.microbatch = 8;
   job.plan.global_batch = 8 * 8 * 4;
-  job.cluster.gpu.memory = fixtures::given(8.0_GiB);
+  limit(job.cluster);
   return job;
 }
 
@@ -54,7 +60,7 @@ TEST(Advise, WhatFitsComesFirstByItsTime) {
 TEST(Advise, LeavesOutWhatCannotBe) {
   Job job = too_large();
   job.cluster = fixtures::ideal_cluster(3);
-  job.cluster.gpu.memory = fixtures::given(8.0_GiB);
+  limit(job.cluster);
   job.plan.data_parallel = 3;  // no half of it
   job.plan.global_batch = 8 * 3 * 4;
   for (const Advice& advice : advise(job, predict(job, ExecutionOptions{}))) {

@@ -148,7 +148,7 @@ TEST(ValidationCsv, HasARowForEachRunAndMetric) {
   const std::string csv = validation_csv({all_fates()});
   EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 9);
   EXPECT_THAT(csv, HasSubstr("\nd,scenarios/published/"
-                             "paper-2022.yaml,a100,,megatron,,,,0,step_time_s,10,,,unsupported,no model of mamba,"));
+                             "paper-2022.yaml,a100,,megatron,,,,0,,step_time_s,10,,,unsupported,no model of mamba,"));
 }
 
 }  // namespace

@@ -572,9 +572,9 @@ INSTANTIATE_TEST_SUITE_P(
                 "    model: [gpt-1.3b]\n"
                 "           ^ near here"},
         Refusal{"hugging_face", replaced(scenario, "gpt-1.3b", "{hf: config.json}"),
-                "s.yaml:2:9: model.hf: reading Hugging Face configurations is not supported yet\n"
+                "s.yaml:2:13: there is no file config.json\n"
                 "    model: {hf: config.json}\n"
-                "            ^ near here"},
+                "                ^ near here"},
         Refusal{"groups", replaced(scenario, "gpt-1.3b", "{extends: gpt-1.3b, kv_heads: 5}"),
                 "s.yaml:2:38: model.kv_heads: 16 heads do not divide by 5\n"
                 "    model: {extends: gpt-1.3b, kv_heads: 5}\n"
@@ -664,7 +664,7 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"misspelt_before_missing", replaced(scenario, "sequence_length", "sequence_lenght"),
                 "s.yaml:9:3: unknown plan key 'sequence_lenght', did you mean 'sequence_length'? (one of: "
                 "tensor_parallel, tensor_grid, tensor_depth, sequence_parallel, pipeline_parallel, virtual_stages, "
-                "layer_split, schedule, data_parallel, context_parallel, context_parallel_a2a, placement and 26 more)\n"
+                "layer_split, schedule, data_parallel, context_parallel, context_parallel_a2a, placement and 30 more)\n"
                 "    sequence_lenght: 2048\n"
                 "    ^ near here"},
         Refusal{"duplicate", std::string(scenario) + "  microbatch: 3\n",

@@ -188,7 +188,7 @@ Action add_predict(CLI::App& app) {
   stepcast predict scenarios/published/korthikanti-2022.yaml#kort-t5-22b-full --format json
   stepcast predict scenarios/quickstart.yaml --memory --advise
   stepcast predict scenarios/quickstart.yaml --trace step.json
-  stepcast predict scenarios/my-512-gpus.yaml --anchor scenarios/my-one-node.yaml
+  stepcast predict scenarios/published/torchtitan-docs.yaml#tt-h100-8b-n128-fsdp-compile --anchor scenarios/published/torchtitan-docs.yaml#tt-h100-8b-n8-fsdp-compile
   stepcast predict scenarios/llama3-70b-256-h100.yaml --steps 20 --trace step.perfetto-trace --trace-ranks 0-7)");
   return [options] { return run(*options); };
 }
