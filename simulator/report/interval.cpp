@@ -92,25 +92,26 @@ double quantile(const std::vector<Weighted>& sorted, double share) {
 std::optional<LearnedErrors::Quantiles> LearnedErrors::quantiles(const RunTraits& traits, const std::string& without,
                                                                  std::size_t from) const {
   for (std::size_t c = from; c < std::size(circles); ++c) {
-    std::map<std::string, std::size_t> per_source;
-    std::vector<const RunResidual*> members;
+    std::vector<std::size_t> runs_of(sources_.size()), members;
     Quantiles q;
-    for (const RunResidual& residual : residuals_) {
-      if (residual.source == without || !is_in(circles[c], residual.traits, traits)) continue;
-      members.push_back(&residual);
-      ++per_source[residual.source];
+    for (std::size_t i = 0; i < residuals_.size(); ++i) {
+      const RunResidual& residual = residuals_[i];
+      if (!is_in(circles[c], residual.traits, traits) || residual.source == without) continue;
+      members.push_back(i);
+      ++runs_of[source_at_[i]];
       q.largest = std::max(q.largest, residual.traits.gpus);
     }
-    if (members.size() < fewest_runs || per_source.size() < fewest_sources) continue;
+    const auto sources = runs_of.size() - static_cast<std::size_t>(std::count(runs_of.begin(), runs_of.end(), 0U));
+    if (members.size() < fewest_runs || sources < fewest_sources) continue;
     std::vector<Weighted> ratios;
-    for (const RunResidual* r : members)
-      ratios.push_back({r->log_ratio, 1 / std::sqrt(static_cast<double>(per_source[r->source]))});
+    for (std::size_t i : members)
+      ratios.push_back({residuals_[i].log_ratio, 1 / std::sqrt(static_cast<double>(runs_of[source_at_[i]]))});
     std::sort(ratios.begin(), ratios.end(), [](const Weighted& a, const Weighted& b) { return a.value < b.value; });
     q.low = quantile(ratios, tail);
     q.middle = quantile(ratios, 0.5);
     q.high = quantile(ratios, 1 - tail);
     q.runs = static_cast<int>(members.size());
-    q.sources = static_cast<int>(per_source.size());
+    q.sources = static_cast<int>(sources);
     q.circle = c;
     return q;
   }
@@ -135,6 +136,11 @@ double LearnedErrors::Quantiles::stretch_to(double log_ratio) const {
 }
 
 LearnedErrors::LearnedErrors(std::vector<RunResidual> residuals) : residuals_(std::move(residuals)) {
+  for (const RunResidual& r : residuals_) {
+    const auto found = std::find(sources_.begin(), sources_.end(), r.source);
+    source_at_.push_back(static_cast<std::size_t>(found - sources_.begin()));
+    if (found == sources_.end()) sources_.push_back(r.source);
+  }
   struct Learned {
     std::optional<Quantiles> alike, all;
   };

@@ -63,6 +63,8 @@ class LearnedErrors {
   std::string beyond(const RunTraits& traits, const std::string& without, const Quantiles& from) const;
 
   std::vector<RunResidual> residuals_;
+  std::vector<std::string> sources_;    ///< each once
+  std::vector<std::size_t> source_at_;  ///< of each residual, its place there
   double stretch_ = 1;
 };
 
