@@ -4,6 +4,9 @@
 #include <bit>
 
 #include <fmt/format.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include "models/families.hpp"
 #include "simulator/base/error.hpp"
@@ -115,8 +118,23 @@ std::size_t Evaluator::TimedHash::operator()(const Timed& timed) const {
   return hash;
 }
 
+namespace {
+
+/// Programs are built and thrown away thousands of times a second; handing their pages back to the system each time would
+/// take longer than building them.
+void keep_freed_pages() {
+#ifdef __GLIBC__
+  constexpr int much = 256 << 20;
+  mallopt(M_TRIM_THRESHOLD, much);
+  mallopt(M_MMAP_THRESHOLD, much);
+#endif
+}
+
+}  // namespace
+
 Evaluator::Evaluator(const Job& base, bool jitter)
     : job_(resolve(base)), base_plan_(base.plan), blocks_(std::make_unique<BlockMap>()) {
+  keep_freed_pages();
   machine_ = std::make_unique<CostModel>(job_.cluster, base_plan_, jitter);
   auto sharding = std::make_unique<CostModel>(*machine_, base_plan_);
   sharding->limit_sharding_nics(*job_.framework.sharding_nics);

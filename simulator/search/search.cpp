@@ -274,7 +274,8 @@ class Search {
   /// Bounds of all configurations whose score at its bound is at least `from`. @return up to which score they all wait
   double walk(double from, bool first) {
     walked_ = 0;
-    constexpr std::uint64_t grain = 1U << 15U;
+    // Small enough to go round all threads and shards, large enough that neighbours share their blocks.
+    const std::uint64_t grain = std::clamp<std::uint64_t>(sweep_.size() / 256, 64, 1U << 15U);
     struct Piece {
       std::uint32_t variant;
       std::uint64_t begin, end;
