@@ -1,5 +1,6 @@
 #include "simulator/anchor.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 
@@ -8,7 +9,6 @@
 #include "simulator/base/error.hpp"
 #include "simulator/base/optimise.hpp"
 #include "simulator/predict.hpp"
-#include "simulator/resolve.hpp"
 
 namespace stepcast {
 namespace {
@@ -62,8 +62,11 @@ double predicted_s(const Job& job) {
   return report.has_time() ? report.step_time.si() : 0;
 }
 
-void check(const Job& run, const Job& job) {
-  const std::string who = "anchor " + (run.id.empty() ? run.name : run.id) + ": ";
+std::string name_of_run(const Job& run) { return run.id.empty() ? run.name : run.id; }
+
+/// The run with what is predicted of it as the profiles stand.
+Anchor::Run compared(const Job& run, const Job& job) {
+  const std::string who = "anchor " + name_of_run(run) + ": ";
   if (!run.reference || !run.reference->measured.step_time_s)
     throw UserError(who + "it has no measured step time (measured: {step_time_s: ...})");
   if (run.cluster.gpu.name != job.cluster.gpu.name)
@@ -74,6 +77,7 @@ void check(const Job& run, const Job& job) {
                                 run.framework.name, job.framework.name));
   const Report report = predict(run);
   if (!report.has_time()) throw UserError(who + "it cannot be predicted: " + report.infeasible_reason);
+  return {name_of_run(run), Seconds(*run.reference->measured.step_time_s), report.step_time, Seconds(0)};
 }
 
 Job with(const std::vector<FreeConstant>& constants, const std::vector<double>& multipliers, Job job) {
@@ -85,18 +89,15 @@ Job with(const std::vector<FreeConstant>& constants, const std::vector<double>& 
 }  // namespace
 
 Anchor anchored(const std::vector<Job>& runs, const Job& job) {
-  for (const Job& run : runs) check(run, job);
-  const std::vector<FreeConstant> constants = free_constants(job);
   Anchor anchor;
+  for (const Job& run : runs) anchor.runs.push_back(compared(run, job));
+  const std::vector<FreeConstant> constants = free_constants(job);
   std::vector<Unknown> unknowns;
   for (const FreeConstant& constant : constants) {
     anchor.constants.push_back({constant.name, 1, constant.low, constant.high, false});
     unknowns.push_back(
         {constant.name, std::log(std::min(constant.low, 1.0)), std::log(std::max(constant.high, 1.0)), 0});
   }
-  for (const Job& run : runs)
-    anchor.runs.push_back({run.id.empty() ? run.name : run.id, Seconds(*run.reference->measured.step_time_s),
-                           Seconds(predicted_s(run)), Seconds(0)});
   for (std::size_t f = 0; f < constants.size(); ++f) {
     for (std::size_t r = 0; r < runs.size(); ++r) {
       Job scaled = runs[r];

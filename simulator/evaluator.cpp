@@ -8,9 +8,7 @@
 #include <malloc.h>
 #endif
 
-#include "models/families.hpp"
 #include "simulator/base/error.hpp"
-#include "simulator/execution/pass_ops.hpp"
 #include "simulator/resolve.hpp"
 #include "simulator/workload/gradients.hpp"
 
@@ -88,7 +86,7 @@ namespace {
 ShardedModel blocks_of(const ModelGraph& graph, const Sharding& sharding, ChunkPlacement placement,
                        const CostModel& costs, const Gpu& gpu) {
   ShardedModel model = shard_blocks(graph, sharding, placement);
-  if (sharding.tp_overlap == "userbuffers") share_multiprocessors(model, costs, left_by_userbuffers(gpu));
+  share_with_userbuffers(model, sharding, costs, gpu);
   return model;
 }
 
@@ -173,10 +171,7 @@ const ModelGraph& Evaluator::graph_of(std::int64_t vocab) {
       return known.graph;
     }
   }
-  const std::int64_t positions = job_.model.max_positions > 0 ? job_.model.max_positions : plan.sequence_length;
-  return graphs_
-      .emplace_back(Graph{vocab, plan.sequence_length, plan.lora, plan.frozen_layers,
-                          fine_tuned(family_of(job_.model)->build(job_.model, vocab, positions), plan)})
+  return graphs_.emplace_back(Graph{vocab, plan.sequence_length, plan.lora, plan.frozen_layers, model_graph_of(job_)})
       .graph;
 }
 

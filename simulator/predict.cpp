@@ -2,9 +2,7 @@
 
 #include <chrono>
 
-#include "models/families.hpp"
 #include "simulator/execution/lower.hpp"
-#include "simulator/execution/pass_ops.hpp"
 #include "simulator/report/memory_over_time.hpp"
 #include "simulator/report/summarize.hpp"
 #include "simulator/resolve.hpp"
@@ -27,8 +25,7 @@ Report predict(const Job& given, const ExecutionOptions& asked, Timeline* trace)
   if (!report.infeasible_reason.empty()) return report;
 
   const Sharding sharding = sharding_of(job);
-  const std::int64_t positions = job.model.max_positions > 0 ? job.model.max_positions : job.plan.sequence_length;
-  const ModelGraph graph = fine_tuned(family_of(job.model)->build(job.model, padded_vocab(job), positions), job.plan);
+  const ModelGraph graph = model_graph_of(job);
   ShardedModel model = shard(graph, job.plan, sharding, chunk_placement(job.plan));
   const Boundary boundary = boundary_of(job, sharding);
   // The events executor samples the spread of speed when it simulates every rank; else its expectation is added.
@@ -36,7 +33,7 @@ Report predict(const Job& given, const ExecutionOptions& asked, Timeline* trace)
   CostModel costs(job.cluster, job.plan, expected);
   if (job.plan.zero >= 3) costs.limit_sharding_nics(*job.framework.sharding_nics);
 
-  if (sharding.tp_overlap == "userbuffers") share_multiprocessors(model, costs, left_by_userbuffers(job.cluster.gpu));
+  share_with_userbuffers(model, sharding, costs, job.cluster.gpu);
   const PipelineOrder order = find_schedule(job.plan.schedule)->order(timed_shape(job, model, costs, boundary.sent));
   const std::vector<std::int64_t> in_flight = chunks_in_flight(order);
   const SummaryInput summary{job,

@@ -1,11 +1,23 @@
 #include "simulator/stages.hpp"
 
+#include "models/families.hpp"
 #include "simulator/collectives/collective_time.hpp"
+#include "simulator/execution/pass_ops.hpp"
 #include "simulator/execution/pass_times.hpp"
+#include "simulator/resolve.hpp"
 
 namespace stepcast {
 
-double left_by_userbuffers(const Gpu& gpu) { return *gpu.sms > 32 ? 1 - 16.0 / *gpu.sms : 1; }
+ModelGraph model_graph_of(const Job& job) {
+  const std::int64_t positions = job.model.max_positions > 0 ? job.model.max_positions : job.plan.sequence_length;
+  return fine_tuned(family_of(job.model)->build(job.model, padded_vocab(job), positions), job.plan);
+}
+
+void share_with_userbuffers(ShardedModel& model, const Sharding& sharding, const CostModel& costs, const Gpu& gpu) {
+  if (sharding.tp_overlap != "userbuffers") return;
+  // Transformer Engine base.py: 16 multiprocessors for the methods bulk and pipeline.
+  share_multiprocessors(model, costs, *gpu.sms > 32 ? 1 - 16.0 / *gpu.sms : 1);
+}
 
 Boundary boundary_of(const Job& job, const Sharding& sharding) {
   // Behind an encoder both its tokens and the decoder's go on from stage to stage.

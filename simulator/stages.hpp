@@ -9,12 +9,16 @@
 #include "simulator/memory/memory_use.hpp"
 #include "simulator/parallelism/shard.hpp"
 #include "simulator/schedules/schedule.hpp"
+#include "simulator/workload/model_graph.hpp"
 #include "simulator/workload/sharded_model.hpp"
 
 namespace stepcast {
 
-/// Share of a GPU's multiprocessors that userbuffers leave (Transformer Engine base.py: 16 for the methods bulk and pipeline).
-double left_by_userbuffers(const Gpu& gpu);
+/// The model as the plan trains it. @pre the job is resolved and feasible
+ModelGraph model_graph_of(const Job& job);
+
+/// Products beside transfers by userbuffers lack the multiprocessors that these take; nothing under other overlaps.
+void share_with_userbuffers(ShardedModel& model, const Sharding& sharding, const CostModel& costs, const Gpu& gpu);
 
 /// Activation that one GPU sends to the next pipeline stage, and what its tensor-parallel group then gathers.
 struct Boundary {

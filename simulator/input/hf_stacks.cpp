@@ -74,12 +74,8 @@ void add_state_space_map(HfConfig& c, const char* heads, const char* head_dim, c
   c.end_map();
 }
 
-}  // namespace
-
-/// A channel is a head of its own.
-void mamba(HfConfig& c) {
-  const std::int64_t hidden = c.integer("hidden_size");
-  const bool automatic = c.text("time_step_rank", "auto") == "auto";
+/// @param tied  what the software does where the configuration is silent
+void add_state_space_stack(HfConfig& c, bool tied) {
   c.set("pattern", std::string(static_cast<std::size_t>(c.integer("num_hidden_layers")), 'M'));
   c.copy("hidden", "hidden_size");
   c.copy("vocab", "vocab_size");
@@ -87,8 +83,17 @@ void mamba(HfConfig& c) {
   c.set("position", "none");
   c.set("activation", "gelu");
   c.set("bias", false);
-  c.set("tied_embeddings", c.flag("tie_word_embeddings", true));
+  c.set("tied_embeddings", c.flag("tie_word_embeddings", tied));
   c.set("dropout", 0);
+}
+
+}  // namespace
+
+/// A channel is a head of its own.
+void mamba(HfConfig& c) {
+  const std::int64_t hidden = c.integer("hidden_size");
+  const bool automatic = c.text("time_step_rank", "auto") == "auto";
+  add_state_space_stack(c, true);
   c.begin_map("ssm");
   c.set("heads", c.integer("intermediate_size", c.integer("expand", 2) * hidden));
   c.set("head_dim", 1);
@@ -99,15 +104,7 @@ void mamba(HfConfig& c) {
 }
 
 void mamba2(HfConfig& c) {
-  c.set("pattern", std::string(static_cast<std::size_t>(c.integer("num_hidden_layers")), 'M'));
-  c.copy("hidden", "hidden_size");
-  c.copy("vocab", "vocab_size");
-  c.set("norm", "rmsnorm");
-  c.set("position", "none");
-  c.set("activation", "gelu");
-  c.set("bias", false);
-  c.set("tied_embeddings", c.flag("tie_word_embeddings", false));
-  c.set("dropout", 0);
+  add_state_space_stack(c, false);
   add_state_space_map(c, "num_heads", "head_dim", "state_size");
 }
 

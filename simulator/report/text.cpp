@@ -11,6 +11,7 @@
 #include "simulator/report/formats.hpp"
 #include "simulator/report/operator_text.hpp"
 #include "simulator/report/page.hpp"
+#include "simulator/report/parts_of_time.hpp"
 #include "simulator/workload/flops.hpp"
 
 namespace stepcast {
@@ -27,24 +28,6 @@ constexpr std::size_t basis_width = 28;
 constexpr std::size_t users_width = 56;
 constexpr std::size_t short_list = 8;  // assumptions on a page without --explain
 constexpr std::size_t short_stages = 16;
-
-struct Part {
-  const char* label;
-  const char* column;  ///< a short name for a table's head
-  Seconds Breakdown::*time;
-};
-
-constexpr std::array<Part, 9> parts_of_time{{
-    {"compute", "compute", &Breakdown::compute},
-    {"tensor-parallel comm", "tp", &Breakdown::tp_comm_exposed},
-    {"context-parallel comm", "cp", &Breakdown::cp_comm_exposed},
-    {"expert-parallel comm", "ep", &Breakdown::ep_comm_exposed},
-    {"data-parallel comm", "dp", &Breakdown::dp_comm_exposed},
-    {"pipeline comm", "pp", &Breakdown::pp_comm_exposed},
-    {"pipeline bubble", "bubble", &Breakdown::bubble},
-    {"optimizer", "optimizer", &Breakdown::optimizer},
-    {"host and other", "host", &Breakdown::host_other},
-}};
 
 struct MemoryPart {
   const char* label;
@@ -182,7 +165,7 @@ std::string bar_line(const Paint& paint, const char* label, double share, const 
 
 std::string where_the_time_goes(const Report& r, const Paint& paint) {
   std::string page = title(paint, fmt::format("Where the time goes (stage {}, the busiest)", r.busiest_stage));
-  for (const Part& part : parts_of_time) {
+  for (const PartOfTime& part : parts_of_time) {
     const Seconds time = r.breakdown.*part.time;
     if (time > Seconds{}) page += bar_line(paint, part.label, time / r.step_time, to_text(time));
   }
@@ -292,17 +275,17 @@ std::string stages(const Report& r, const ReportStyle& style, const Paint& paint
 }
 
 std::string stage_times(const Report& r, const Paint& paint) {
-  std::vector<Part> shown;
-  for (const Part& part : parts_of_time) {
+  std::vector<PartOfTime> shown;
+  for (const PartOfTime& part : parts_of_time) {
     const auto has_time = [&](const StageReport& s) { return s.breakdown.*part.time > Seconds{}; };
     if (std::any_of(r.per_stage.begin(), r.per_stage.end(), has_time)) shown.push_back(part);
   }
   std::vector<TextTable::Column> columns{{"stage", Align::right}};
-  for (const Part& part : shown) columns.push_back({part.column, Align::right});
+  for (const PartOfTime& part : shown) columns.push_back({part.column, Align::right});
   TextTable table(columns);
   for (const StageReport& s : r.per_stage) {
     std::vector<std::string> row{std::to_string(s.stage)};
-    for (const Part& part : shown) row.push_back(to_text(s.breakdown.*part.time));
+    for (const PartOfTime& part : shown) row.push_back(to_text(s.breakdown.*part.time));
     table.add_row(row);
   }
   return title(paint, "Where each stage's time goes") + indented(table.to_string());

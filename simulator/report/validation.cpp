@@ -7,6 +7,8 @@
 #include <numeric>
 #include <set>
 
+#include <fmt/format.h>
+
 namespace stepcast {
 namespace {
 
@@ -54,6 +56,13 @@ std::optional<double> ValidationRow::error_percent() const {
 std::optional<bool> ValidationRow::covered() const {
   if (!published || !interval) return std::nullopt;
   return interval->first <= *published && *published <= interval->second;
+}
+
+std::string error_text(const std::optional<double>& percent) {
+  return percent ? fmt::format("{:.1f}%", *percent) : "-";
+}
+std::string signed_error_text(const std::optional<double>& percent) {
+  return percent ? fmt::format("{:+.1f}%", *percent) : "-";
 }
 
 ErrorSummary summarise_errors(const std::vector<double>& errors_percent) {

@@ -76,6 +76,10 @@ struct Grouping {
 };
 std::span<const Grouping> groupings();
 
+/// "7.1%"; "-" when there is none.
+std::string error_text(const std::optional<double>& percent);
+std::string signed_error_text(const std::optional<double>& percent);
+
 ErrorSummary summarise_errors(const std::vector<double>& errors_percent);
 ValidationSummary summarise(const std::vector<ValidationRow>& rows);
 

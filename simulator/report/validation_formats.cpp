@@ -23,9 +23,6 @@ constexpr std::size_t reason_width = 36;
 constexpr std::size_t unsupported_width = 80;
 constexpr double near_best = 0.03;
 
-std::string percent(const std::optional<double>& value) { return value ? fmt::format("{:.1f}%", *value) : "-"; }
-std::string signed_percent(const std::optional<double>& value) { return value ? fmt::format("{:+.1f}%", *value) : "-"; }
-
 std::vector<TextTable::Column> error_columns(const std::string& title) {
   return {{title},
           {"n", Align::right},
@@ -37,8 +34,8 @@ std::vector<TextTable::Column> error_columns(const std::string& title) {
 }
 
 void add_errors(TextTable& table, const std::string& name, const ErrorSummary& e) {
-  table.add_row({name, std::to_string(e.runs), percent(e.mape), percent(e.median), percent(e.p90), percent(e.max),
-                 signed_percent(e.bias)});
+  table.add_row({name, std::to_string(e.runs), error_text(e.mape), error_text(e.median), error_text(e.p90),
+                 error_text(e.max), signed_error_text(e.bias)});
 }
 
 std::string groups_text(const std::string& title, const ErrorGroups& groups) {
@@ -129,7 +126,7 @@ std::string worst_text(const std::vector<ValidationRow>& rows, const Paint& pain
       {{"run"}, {"GPU"}, {"published", Align::right}, {"predicted", Align::right}, {"error", Align::right}});
   for (const ValidationRow* row : worst)
     table.add_row({shortened(row->id, id_width), row->traits.gpu, value_text(*row, row->published),
-                   value_text(*row, row->predicted), signed_percent(row->error_percent())});
+                   value_text(*row, row->predicted), signed_error_text(row->error_percent())});
   return "\n" + paint.strong("Largest errors") + "\n" + table.to_string();
 }
 

@@ -124,9 +124,6 @@ std::string histogram(const std::vector<Point>& points) {
                              {13, ink, "middle"});
 }
 
-std::string percent(const std::optional<double>& value) { return value ? fmt::format("{:.1f}%", *value) : "-"; }
-std::string signed_percent(const std::optional<double>& value) { return value ? fmt::format("{:+.1f}%", *value) : "-"; }
-
 std::string cell(const std::string& text, bool number = true) {
   return fmt::format("<td{}>{}</td>", number ? " class=\"n\"" : "", svg::escaped(text));
 }
@@ -140,9 +137,9 @@ std::string heads(std::initializer_list<const char*> names) {
 std::string group_table(const Grouping& grouping, const ErrorGroups& groups) {
   std::string table = "<table>" + heads({grouping.name.data(), "runs", "mean", "median", "p90", "max", "bias"});
   for (const auto& [name, e] : groups)
-    table += "<tr>" + cell(name, false) + cell(std::to_string(e.runs)) + cell(percent(e.mape)) +
-             cell(percent(e.median)) + cell(percent(e.p90)) + cell(percent(e.max)) + cell(signed_percent(e.bias)) +
-             "</tr>\n";
+    table += "<tr>" + cell(name, false) + cell(std::to_string(e.runs)) + cell(error_text(e.mape)) +
+             cell(error_text(e.median)) + cell(error_text(e.p90)) + cell(error_text(e.max)) +
+             cell(signed_error_text(e.bias)) + "</tr>\n";
   return table + "</table>\n";
 }
 
@@ -174,7 +171,7 @@ std::string run_table(const Validation& validation) {
     if (!row.reason.empty()) verdict += ": " + row.reason;
     table += "<tr>" + cell(row.id, false) + cell(source_of(row), false) + cell(row.traits.gpu, false) +
              cell(row.traits.framework, false) + cell(time ? "step time" : "memory", false) +
-             cell(value(row.published)) + cell(value(row.predicted)) + cell(signed_percent(row.error_percent())) +
+             cell(value(row.published)) + cell(value(row.predicted)) + cell(signed_error_text(row.error_percent())) +
              cell(interval) + cell(verdict, false) + "</tr>\n";
   }
   return table + "</table>\n";
@@ -195,8 +192,9 @@ std::string validation_svg(const Validation& validation, const ValidationStyle&)
   const std::vector<Point> points = points_of(validation);
   if (points.empty()) return svg::document(page_w, 120, svg::text(80, 64, "No step time could be compared.", {16}));
   const ErrorSummary errors = summarise(validation.rows).step_time;
-  const std::string title = fmt::format("{} published runs: mean error {}, median {}, bias {}", errors.runs,
-                                        percent(errors.mape), percent(errors.median), signed_percent(errors.bias));
+  const std::string title =
+      fmt::format("{} published runs: mean error {}, median {}, bias {}", errors.runs, error_text(errors.mape),
+                  error_text(errors.median), signed_error_text(errors.bias));
   return svg::document(
       page_w, page_h,
       svg::text(80, 44, title, {18, ink, "start", "bold"}) + scatter(points, colours_of(points)) + histogram(points));
@@ -215,9 +213,9 @@ std::string validation_html(const Validation& validation, const ValidationStyle&
         "in {} of runs.</p>\n",
         percent_text(*summary.interval_coverage));
   if (summary.memory.runs > 0)
-    page +=
-        fmt::format("<p>Memory: {} runs, mean error {}, median {}, bias {}.</p>\n", summary.memory.runs,
-                    percent(summary.memory.mape), percent(summary.memory.median), signed_percent(summary.memory.bias));
+    page += fmt::format("<p>Memory: {} runs, mean error {}, median {}, bias {}.</p>\n", summary.memory.runs,
+                        error_text(summary.memory.mape), error_text(summary.memory.median),
+                        signed_error_text(summary.memory.bias));
   page += "<h2>Error of the step time by group</h2>\n";
   for (const Grouping& grouping : groupings()) page += group_table(grouping, summary.*grouping.groups);
   page += ranking_table(ranked_sweeps(validation.rows));

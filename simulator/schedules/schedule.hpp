@@ -49,6 +49,9 @@ struct Schedule {
   bool arranges = false;      ///< its order depends on how long passes take
 };
 
+/// Why a shape cannot run under a schedule that splits backward passes in two, on so many chunks a rank; or empty.
+std::string refused_by_split_passes(const PipelineShape& shape, const std::string& name, int chunks);
+
 /// The order of a schedule that is written down rank by rank.
 template <std::vector<PassStep> (*passes)(const PipelineShape&, int stage)>
 PipelineOrder by_stage(const PipelineShape& shape) {

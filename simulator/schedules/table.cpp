@@ -12,6 +12,13 @@ std::span<const Schedule> list_schedules() {
   return rows;
 }
 
+std::string refused_by_split_passes(const PipelineShape& shape, const std::string& name, int chunks) {
+  if (shape.stages == 1) return name + " needs more than one pipeline stage";
+  if (shape.paired) return name + " does not overlap expert exchanges: use interleaved-1f1b or dualpipe";
+  if (shape.chunks == chunks) return "";
+  return name + (chunks == 1 ? " runs one model chunk a rank" : " runs two chunks a rank: set virtual_stages to 2");
+}
+
 PipelineShape pipeline_shape(const ParallelPlan& plan) {
   return {.stages = plan.pipeline_parallel,
           .chunks = plan.virtual_stages,

@@ -8,11 +8,7 @@
 namespace stepcast {
 namespace {
 
-std::string one_chunk(const PipelineShape& shape) {
-  if (shape.stages == 1) return "zb-h1 needs more than one pipeline stage";
-  if (shape.paired) return "zb-h1 does not overlap expert exchanges: use interleaved-1f1b or dualpipe";
-  return shape.chunks == 1 ? "" : "zb-h1 runs one model chunk a rank";
-}
+std::string refuses(const PipelineShape& shape) { return refused_by_split_passes(shape, "zb-h1", 1); }
 
 std::vector<PassStep> order(const PipelineShape& shape, int stage) {
   const auto m = static_cast<std::int32_t>(shape.microbatches);
@@ -37,7 +33,7 @@ std::vector<PassStep> order(const PipelineShape& shape, int stage) {
 
 const Schedule zb_h1{.name = "zb-h1",
                      .description = "1f1b with weight gradients held back to fill the bubble (Qi et al. 2023)",
-                     .refuses = one_chunk,
+                     .refuses = refuses,
                      .order = by_stage<order>,
                      .repeats = [](const PipelineShape&) { return std::int64_t{1}; },
                      .asynchronous = true};

@@ -12,11 +12,7 @@
 namespace stepcast {
 namespace {
 
-std::string refuses(const PipelineShape& shape) {
-  if (shape.stages == 1) return "zb-h2 needs more than one pipeline stage";
-  if (shape.paired) return "zb-h2 does not overlap expert exchanges: use interleaved-1f1b or dualpipe";
-  return shape.chunks == 1 ? "" : "zb-h2 runs one model chunk a rank";
-}
+std::string refuses(const PipelineShape& shape) { return refused_by_split_passes(shape, "zb-h2", 1); }
 
 std::vector<PassStep> passes(const PipelineShape& shape, int stage) {
   const auto m = static_cast<std::int32_t>(shape.microbatches);

@@ -9,11 +9,7 @@
 namespace stepcast {
 namespace {
 
-std::string refuses(const PipelineShape& shape) {
-  if (shape.stages == 1) return "zb-v needs more than one pipeline stage";
-  if (shape.paired) return "zb-v does not overlap expert exchanges: use interleaved-1f1b or dualpipe";
-  return shape.chunks == 2 ? "" : "zb-v runs two chunks a rank: set virtual_stages to 2";
-}
+std::string refuses(const PipelineShape& shape) { return refused_by_split_passes(shape, "zb-v", 2); }
 
 /// Counts passes of each kind and chunk; those beyond the last microbatch are places left empty.
 class Rank {

@@ -133,6 +133,7 @@ class Walk {
       return std::size_t{0};
     };
     degrees_known_ = std::max({place("tensor_parallel"), place("context_parallel"), place("pipeline_parallel")});
+    after_schedule_ = place("schedule");
     batch_known_ = std::max({degrees_known_, place("microbatch"), place("global_batch")});
   }
 
@@ -141,11 +142,10 @@ class Walk {
   void run(std::uint64_t begin, std::uint64_t end, Tally& tally, Reasons& reasons, Visit&& visit) {
     plan_ = variant_.base.plan;
     std::uint64_t id = begin;
-    std::size_t changed = 0;
     for (std::size_t i = 0; i < digits_.size(); ++i) set(i, begin / block_[i + 1] % variant_.axes[i].samples.size());
     while (id < end) {
       std::uint64_t next = id + 1;
-      const std::string* const wrong = check(changed, next, id);
+      const std::string* const wrong = check(next, id);
       next = std::min(next, end);
       tally.considered += next - id;
       if (wrong == nullptr) {
@@ -155,7 +155,7 @@ class Walk {
       } else {
         reasons.add(*wrong, next - id);
       }
-      changed = advance(id, next);
+      advance(id, next);
       id = next;
     }
   }
@@ -167,19 +167,17 @@ class Walk {
     std::visit([&](auto member) { plan_.*member = of.samples[digit].*member; }, of.key->member);
   }
 
-  /// @return the first axis whose digit is another
-  std::size_t advance(std::uint64_t from, std::uint64_t to) {
+  void advance(std::uint64_t from, std::uint64_t to) {
     std::size_t first = digits_.size();
     for (std::size_t i = digits_.size(); i-- > 0;) {
       if (from / block_[i + 1] == to / block_[i + 1]) break;
       first = i;
     }
     for (std::size_t i = first; i < digits_.size(); ++i) set(i, to / block_[i + 1] % variant_.axes[i].samples.size());
-    return first;
   }
 
   /// What is wrong with the plan, and from which number on it may be right again.
-  const std::string* check(std::size_t, std::uint64_t& next, std::uint64_t id) {
+  const std::string* check(std::uint64_t& next, std::uint64_t id) {
     const auto beyond = [&](std::size_t axes) { next = (id / block_[axes] + 1) * block_[axes]; };
     // A schedule of the base or of an axis gives way to what the other values allow.
     plan_.schedule = schedule();
@@ -198,10 +196,8 @@ class Walk {
   }
 
   const std::string& schedule() const {
-    for (std::size_t i = 0; i < digits_.size(); ++i) {
-      if (variant_.axes[i].key->name == "schedule") return variant_.axes[i].samples[digits_[i]].schedule;
-    }
-    return variant_.base.plan.schedule;
+    if (after_schedule_ == 0) return variant_.base.plan.schedule;
+    return variant_.axes[after_schedule_ - 1].samples[digits_[after_schedule_ - 1]].schedule;
   }
 
   const Sweep& sweep_;
@@ -209,6 +205,7 @@ class Walk {
   std::vector<std::uint64_t> block_;  ///< numbers that share the first i digits
   std::vector<std::uint64_t> digits_;
   std::size_t degrees_known_ = 0, batch_known_ = 0;
+  std::size_t after_schedule_ = 0;  ///< the axis behind that of the schedule; 0: the base's
   ParallelPlan plan_;
   const bool experts_ = variant_.base.model.moe.has_value();
   const std::string same_ = "same";

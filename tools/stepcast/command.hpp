@@ -69,6 +69,12 @@ std::string names_of(const Table& table) {
   return names;
 }
 
+/// Of commands whose answer is one table.
+struct AnswerFormat {
+  std::string_view name;
+};
+inline constexpr AnswerFormat answer_formats[] = {{"text"}, {"json"}, {"csv"}};
+
 /// "on" or "off". @throws UserError for anything else
 bool switched_on(std::string_view option, std::string_view value);
 

@@ -5,6 +5,7 @@
 
 #include "simulator/base/text_table.hpp"
 #include "simulator/predict.hpp"
+#include "simulator/report/parts_of_time.hpp"
 #include "simulator/search/plan_keys.hpp"
 #include "simulator/units/text.hpp"
 #include "tools/stepcast/command.hpp"
@@ -16,25 +17,6 @@ struct Options {
   Inputs inputs;
   std::string format = "text";
 };
-
-struct FormatName {
-  std::string_view name;
-};
-constexpr FormatName formats[] = {{"text"}, {"json"}, {"csv"}};
-
-struct Part {
-  std::string_view name;
-  Seconds Breakdown::*member;
-};
-constexpr Part parts[] = {{"compute", &Breakdown::compute},
-                          {"tensor-parallel comm", &Breakdown::tp_comm_exposed},
-                          {"context-parallel comm", &Breakdown::cp_comm_exposed},
-                          {"expert-parallel comm", &Breakdown::ep_comm_exposed},
-                          {"data-parallel comm", &Breakdown::dp_comm_exposed},
-                          {"pipeline comm", &Breakdown::pp_comm_exposed},
-                          {"pipeline bubble", &Breakdown::bubble},
-                          {"optimizer", &Breakdown::optimizer},
-                          {"host and other", &Breakdown::host_other}};
 
 std::string signed_text(Seconds time) { return (time.si() < 0 ? "-" : "+") + to_text(Seconds(std::abs(time.si()))); }
 
@@ -60,10 +42,10 @@ std::string text_of(const Job& job_a, const Job& job_b, const Report& a, const R
   for (const auto& [name, one, other] : differences(job_a, job_b)) differ.add_row({name, one, other});
   if (!differ.empty()) text += differ.to_string() + "\n";
   TextTable rows({{"of the busiest stage"}, {"A", Align::right}, {"B", Align::right}, {"B - A", Align::right}});
-  for (const Part& part : parts) {
-    const Seconds one = a.breakdown.*part.member, other = b.breakdown.*part.member;
+  for (const PartOfTime& part : parts_of_time) {
+    const Seconds one = a.breakdown.*part.time, other = b.breakdown.*part.time;
     if (one.si() == 0 && other.si() == 0) continue;
-    rows.add_row({std::string(part.name), to_text(one), to_text(other), signed_text(other - one)});
+    rows.add_row({std::string(part.label), to_text(one), to_text(other), signed_text(other - one)});
   }
   rows.add_row({"step", to_text(a.step_time), to_text(b.step_time), signed_text(b.step_time - a.step_time)});
   text += rows.to_string() + "\n";
@@ -81,10 +63,10 @@ std::string text_of(const Job& job_a, const Job& job_b, const Report& a, const R
   const double share_a = static_cast<double>(a.gpus) / static_cast<double>(a.tokens_per_step);
   const double share_b = static_cast<double>(b.gpus) / static_cast<double>(b.tokens_per_step);
   const bool b_wins = b.tokens_per_s_per_gpu > a.tokens_per_s_per_gpu;
-  const Part* most = nullptr;
+  const PartOfTime* most = nullptr;
   double saved = 0;
-  for (const Part& part : parts) {
-    const double one = (a.breakdown.*part.member).si() * share_a, other = (b.breakdown.*part.member).si() * share_b;
+  for (const PartOfTime& part : parts_of_time) {
+    const double one = (a.breakdown.*part.time).si() * share_a, other = (b.breakdown.*part.time).si() * share_b;
     const double gain = b_wins ? one - other : other - one;
     if (gain > saved) most = &part, saved = gain;
   }
@@ -92,14 +74,14 @@ std::string text_of(const Job& job_a, const Job& job_b, const Report& a, const R
       b_wins ? b.tokens_per_s_per_gpu / a.tokens_per_s_per_gpu : a.tokens_per_s_per_gpu / b.tokens_per_s_per_gpu;
   if (most != nullptr) {
     text += fmt::format("{} has {:.1f}% more throughput from each GPU, most of it from less {}", b_wins ? "B" : "A",
-                        100 * (ratio - 1), most->name);
+                        100 * (ratio - 1), most->label);
     text += fmt::format(" ({} a step of A's size)\n", to_text(Seconds(saved / share_a)));
   }
   return text;
 }
 
 Exit run(const Options& options) {
-  chosen("format", options.format, formats);
+  chosen("format", options.format, answer_formats);
   const std::vector<std::string> files = options.inputs.files();
   if (files.size() != 2) throw UserError(fmt::format("compare takes two scenarios, A and B; {} given", files.size()));
   const Job one = load_job(files[0], options.inputs.overrides()),
@@ -116,9 +98,9 @@ Exit run(const Options& options) {
   }
   nlohmann::ordered_json json{{"schema_version", 1}, {"a", a.scenario}, {"b", b.scenario}};
   std::string csv = "part,a_s,b_s\n";
-  for (const Part& part : parts) {
-    json["breakdown"][std::string(part.name)] = {(a.breakdown.*part.member).si(), (b.breakdown.*part.member).si()};
-    csv += fmt::format("{},{},{}\n", part.name, (a.breakdown.*part.member).si(), (b.breakdown.*part.member).si());
+  for (const PartOfTime& part : parts_of_time) {
+    json["breakdown"][std::string(part.label)] = {(a.breakdown.*part.time).si(), (b.breakdown.*part.time).si()};
+    csv += fmt::format("{},{},{}\n", part.label, (a.breakdown.*part.time).si(), (b.breakdown.*part.time).si());
   }
   csv += fmt::format("step,{},{}\n", a.step_time.si(), b.step_time.si());
   json["step_time_s"] = {a.step_time.si(), b.step_time.si()};
@@ -135,7 +117,7 @@ Exit run(const Options& options) {
 Action add_compare(CLI::App& app) {
   const auto options = std::make_shared<Options>();
   options->inputs.add(app, "SCENARIOS", Inputs::Count::many, "Two scenarios, A and B");
-  app.add_option("--format", options->format, names_of(formats))->type_name("FORMAT")->capture_default_str();
+  app.add_option("--format", options->format, names_of(answer_formats))->type_name("FORMAT")->capture_default_str();
   app.footer(R"(Examples:
   stepcast compare scenarios/quickstart.yaml scenarios/published/korthikanti-2022.yaml#kort-t5-175b-full
   stepcast compare A.yaml B.yaml --format json)");

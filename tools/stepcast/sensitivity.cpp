@@ -17,11 +17,6 @@ struct Options {
   std::string format = "text";
 };
 
-struct FormatName {
-  std::string_view name;
-};
-constexpr FormatName formats[] = {{"text"}, {"json"}, {"csv"}};
-
 /// One resource of a cluster or of the batch, and what more of it is.
 struct Resource {
   std::string_view name;
@@ -71,7 +66,7 @@ constexpr Resource resources[] = {
 };
 
 Exit run(const Options& options) {
-  chosen("format", options.format, formats);
+  chosen("format", options.format, answer_formats);
   const Job job = load_job(options.inputs.one_file("SCENARIO"), options.inputs.overrides());
   const Report base = predict(job);
   if (!base.has_time()) {
@@ -121,7 +116,7 @@ Action add_sensitivity(CLI::App& app) {
   app.add_option("--percent", options->percent, "How much more of each")
       ->capture_default_str()
       ->check(CLI::Range(-90.0, 1000.0));
-  app.add_option("--format", options->format, names_of(formats))->type_name("FORMAT")->capture_default_str();
+  app.add_option("--format", options->format, names_of(answer_formats))->type_name("FORMAT")->capture_default_str();
   app.footer(R"(Examples:
   stepcast sensitivity scenarios/quickstart.yaml               what 10% more of each resource would buy
   stepcast sensitivity scenarios/quickstart.yaml --percent -20  and what 20% less would cost)");

@@ -30,11 +30,6 @@ struct Options {
   std::string format = "text";
 };
 
-struct FormatName {
-  std::string_view name;
-};
-constexpr FormatName formats[] = {{"text"}, {"json"}, {"csv"}};
-
 /// "2/8". @throws UserError
 void read_shard(const std::string& text, SearchOptions& options) {
   if (text.empty()) return;
@@ -290,7 +285,7 @@ Exit run(const Options& options) {
     print_result(sweep_help());
     return Exit::done;
   }
-  chosen("format", options.format, formats);
+  chosen("format", options.format, answer_formats);
   Sweep sweep = load_sweep(options.inputs.one_file("SWEEP"), options.inputs.overrides());
   if (options.top > 0) sweep.top = options.top;
   SearchOptions search_options;
@@ -364,7 +359,7 @@ Action add_sweep(CLI::App& app) {
   app.add_option("--out", options->out, "Keep what is simulated in an SQLite file")->type_name("FILE");
   app.add_flag("--resume", options->resume, "Go on in that file");
   app.add_option("--shard", options->shard, "Search one part of N: I/N, from 0/N")->type_name("I/N");
-  app.add_option("--format", options->format, names_of(formats))->type_name("FORMAT")->capture_default_str();
+  app.add_option("--format", options->format, names_of(answer_formats))->type_name("FORMAT")->capture_default_str();
   app.add_flag("--help-file", options->help_file, "Print every key of a sweep file");
   app.footer(examples);
 
@@ -374,7 +369,9 @@ Action add_sweep(CLI::App& app) {
   merge_options->inputs.add(*merge, "FILES", Inputs::Count::many, "Stores of finished shards");
   merge->add_option("--sweep", merge_options->sweep, "The sweep file that they searched")->type_name("SWEEP");
   merge->add_option("--out", merge_options->out, "The store to write")->type_name("FILE");
-  merge->add_option("--format", merge_options->format, names_of(formats))->type_name("FORMAT")->capture_default_str();
+  merge->add_option("--format", merge_options->format, names_of(answer_formats))
+      ->type_name("FORMAT")
+      ->capture_default_str();
   app.require_subcommand(0, 1);
   return [&app, options, merge_options] {
     if (!app.get_subcommands().empty()) return run_merge(*merge_options);
