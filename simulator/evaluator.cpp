@@ -317,7 +317,7 @@ LoweringInput Evaluator::lowering() const {
           Granularity::chunk};
 }
 
-StepTime Evaluator::step() const { return step_time(lowering(), shape()); }
+StepTime Evaluator::step() const { return timer_.time(lowering(), shape()); }
 
 Seconds Evaluator::collective(CollectiveKind kind, GroupKind group, Bytes size) const {
   const bool sharding = plan().zero >= 3 && (group == GroupKind::data || group == GroupKind::expert_data);
