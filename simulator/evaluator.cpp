@@ -122,9 +122,8 @@ namespace {
 /// take longer than building them.
 void keep_freed_pages() {
 #ifdef __GLIBC__
-  constexpr int much = 256 << 20;
-  mallopt(M_TRIM_THRESHOLD, much);
-  mallopt(M_MMAP_THRESHOLD, much);
+  mallopt(M_TRIM_THRESHOLD, 256 << 20);
+  mallopt(M_MMAP_THRESHOLD, 32 << 20);  // the most that glibc takes
 #endif
 }
 

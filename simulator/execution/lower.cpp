@@ -53,7 +53,7 @@ class StageLowering {
       : in_(input),
         stage_(stage),
         chunks_(input.model.stages[static_cast<std::size_t>(stage)]),
-        builder_(input.costs, input.granularity, labels),
+        builder_(input.costs, input.granularity, labels, 5 * input.order[static_cast<std::size_t>(stage)].size() + 64),
         messages_(messages),
         schedule_(*find_schedule(input.plan.schedule)),
         shape_(input.shape()),
@@ -360,6 +360,9 @@ class StageLowering {
     const Framework& framework = in_.framework;
     const std::int32_t last_pass = builder_.last(Stream::compute);
     std::int32_t reduced = data_parallel_->finish_gradients();
+    if (!plan.sequence_parallel && in_.uniform) {
+      builder_.nothing(Stream::tensor, GroupKind::tensor, {last_pass});
+    }
     if (plan.sequence_parallel) {  // norms see other tokens on each tensor-parallel rank
       builder_.collective(Stream::tensor, Bucket::tp_comm,
                           {CollectiveKind::all_reduce, GroupKind::tensor,

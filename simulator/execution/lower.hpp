@@ -31,6 +31,7 @@ struct LoweringInput {
   double parameter_bytes = 2;  ///< per parameter, as gathered
   Granularity granularity = Granularity::chunk;
   std::int64_t microbatches = 0;  ///< to write down, when not all of the plan's (see step_time.hpp)
+  bool uniform = false;  ///< instructions at the step's end that this plan has no need of are there, and take no time
 
   PipelineShape shape() const {
     PipelineShape shape = pipeline_shape(plan);

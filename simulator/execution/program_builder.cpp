@@ -47,6 +47,8 @@ void ProgramBuilder::leave_out(std::int32_t end, const std::array<std::int32_t, 
 std::int32_t ProgramBuilder::add(Instruction instruction, Waits waits) {
   if (known_) return compare(instruction, waits);
   const auto index = static_cast<std::int32_t>(program_.instructions.size());
+  if (index == 0)
+    program_.instructions.reserve(room_), program_.waits.reserve(room_), program_.parts.reserve(room_ / 4);
   const auto stream = static_cast<std::size_t>(instruction.stream);
   instruction.first_wait = static_cast<std::int32_t>(program_.waits.size());
   const auto wait_for = [&](std::int32_t wait) {

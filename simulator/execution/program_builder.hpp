@@ -38,8 +38,9 @@ class Waits {
 
 class ProgramBuilder {
  public:
-  ProgramBuilder(const CostModel& costs, Granularity granularity, Labels& labels)
-      : costs_(costs), granularity_(granularity), labels_(labels) {}
+  /// @param room  for so many instructions
+  ProgramBuilder(const CostModel& costs, Granularity granularity, Labels& labels, std::size_t room)
+      : costs_(costs), granularity_(granularity), labels_(labels), room_(room) {}
 
   /// Writes no program: goes through a known one and notes how long its instructions take now.
   /// @param durations  of the known program's instructions, to be filled in
@@ -55,6 +56,11 @@ class ProgramBuilder {
   /// Appends an instruction that waits for the given ones (-1: none) besides its stream's order. @return its index
   std::int32_t add(Instruction instruction, Waits waits);
   std::int32_t local(Stream stream, Bucket bucket, std::string_view name, Seconds duration, Waits waits);
+  /// A collective that moves nothing and takes no time.
+  std::int32_t nothing(Stream stream, GroupKind group, Waits waits) {
+    return add({.kind = InstructionKind::collective, .stream = stream, .bucket = Bucket::dp_comm, .group = group},
+               waits);
+  }
   std::int32_t collective(Stream stream, Bucket bucket, const Collective& work, std::string_view name, Waits waits);
 
   /// So many passes of the schedule follow, between one exchange and the next.
@@ -91,6 +97,7 @@ class ProgramBuilder {
   const CostModel& costs_;
   const Granularity granularity_;
   Labels& labels_;
+  std::size_t room_;
   Program program_;
   std::array<std::int32_t, stream_count> last_ = none();
   std::vector<std::int32_t> next_waits_;

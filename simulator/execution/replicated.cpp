@@ -99,6 +99,16 @@ class Replicated : public DataParallelism {
   }
 
   std::int32_t after_optimizer() override {
+    if (reduces() && !sharded_optimizer() && in_.uniform) {  // as many as gather() launches
+      std::int32_t last = -1;
+      for (const auto& [group, size, copies] :
+           {std::tuple(GroupKind::data, parameters().dense, in_.plan.dense_copies()),
+            {GroupKind::expert_data, parameters().expert, in_.plan.expert_copies()}}) {
+        if (size > 0 && copies > 1)
+          last = stage_.builder.nothing(Stream::data, group, {stage_.builder.last(Stream::compute)});
+      }
+      return last;
+    }
     if (!reduces() || !sharded_optimizer() || overlaps_gather()) return -1;
     return gather(parameters(), {stage_.builder.last(Stream::compute)});
   }

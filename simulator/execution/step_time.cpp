@@ -14,7 +14,7 @@ namespace {
 /// Instructions that are kept, at some 150 bytes each.
 constexpr std::int64_t most_held = 400'000;
 /// Programs of one shape that differ in more than durations: in what data parallelism launches among the passes.
-constexpr int most_of_one_key = 4;
+constexpr int most_of_one_key = 3;
 
 }  // namespace
 
@@ -30,6 +30,9 @@ struct StepTimer::Key {
   int stages = 1, chunks = 1;
   std::int64_t microbatches = 1;
   bool paired = false, overlap_p2p = false;
+  // What data parallelism launches; it may yet be something else.
+  int zero = 0;
+  bool overlap_reduction = false, overlap_gather = false, copies = false;
 
   bool operator==(const Key&) const = default;
 };
@@ -52,7 +55,11 @@ StepTimer::~StepTimer() = default;
 
 StepTimer::Lowered& StepTimer::lowered(const LoweringInput& input, const PipelineShape& shape) {
   const Schedule& schedule = *find_schedule(input.plan.schedule);
-  const Key key{&schedule, shape.stages, shape.chunks, shape.microbatches, shape.paired, *input.plan.overlap_p2p};
+  const Key key{&schedule, shape.stages, shape.chunks, shape.microbatches, shape.paired, *input.plan.overlap_p2p,
+                // Gradients are reduced or scattered at the same places.
+                input.plan.zero >= 2 || *input.plan.overlap_param_gather ? input.plan.zero : 0,
+                *input.plan.overlap_grad_reduce, *input.plan.overlap_param_gather && input.plan.zero == 1,
+                input.plan.dense_copies() > 1};
   const auto with = [&](const PipelineOrder& order) {
     return LoweringInput{input.model,
                          input.plan,
@@ -67,7 +74,8 @@ StepTimer::Lowered& StepTimer::lowered(const LoweringInput& input, const Pipelin
                          input.gradient_bytes,
                          input.parameter_bytes,
                          input.granularity,
-                         shape.microbatches};
+                         shape.microbatches,
+                         true};
   };
   // Orders that depend on more than the shape are not kept.
   const bool keeps = !schedule.arranges && shape.own == nullptr;
