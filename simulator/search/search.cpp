@@ -417,7 +417,7 @@ class Search {
       Worker& worker = workers_.local();
       for (;;) {
         const std::size_t i = next++;
-        if (i >= all.size()) return;
+        if (i >= all.size()) break;
         waiting_ = all.size() - i;
         const Waiting& candidate = all[i];
         if (second_objective() == nullptr && candidate.score > threshold_.load(std::memory_order_relaxed)) {
