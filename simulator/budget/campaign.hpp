@@ -27,7 +27,7 @@ struct EvaluationStops {
 
 /// Sudden rises of the loss after which training goes back and skips the data that came before.
 struct LossSpikes {
-  double per_step = 0;           ///< how often; PaLM 540B met about 20 (arXiv 2204.02311, sec. 5.1)
+  double per_step = 0;            ///< how often; PaLM 540B met about 20 (arXiv 2204.02311, sec. 5.1)
   std::int64_t back_steps = 100;  ///< to the last checkpoint that is at least so much older; 100 as PaLM did
 };
 
@@ -100,22 +100,22 @@ struct CampaignOutcome {
   std::string infeasible_reason;  ///< why it never ends, and what would help
 
   int trials = 0;
-  Distribution days;      ///< wall-clock
-  Histogram histogram;    ///< of the days
-  double goodput = 0;     ///< productive time over wall-clock time, means of both
-  CampaignTime time;      ///< mean
-  Distribution failures;  ///< unexpected interruptions
-  Distribution planned;   ///< planned interruptions
-  Distribution spikes;    ///< loss spikes
+  Distribution days;        ///< wall-clock
+  Histogram histogram;      ///< of the days
+  double goodput = 0;       ///< productive time over wall-clock time, means of both
+  CampaignTime time;        ///< mean
+  Distribution failures;    ///< unexpected interruptions
+  Distribution planned;     ///< planned interruptions
+  Distribution spikes;      ///< loss spikes
   double waited_share = 0;  ///< of the trials that waited for a node at some time
 
   Seconds mean_time_between_failures;
-  Seconds checkpoint_interval;         ///< productive time between two, whole steps
-  std::int64_t checkpoint_steps = 0;   ///< of the first phase
-  std::int64_t checkpoints = 0;        ///< that a run keeps
-  double expected_goodput = 0;         ///< of failures and checkpoints alone: Daly's exponential model
-  double nodes_in_repair = 0;          ///< mean
-  std::int64_t spare_nodes = 0;        ///< of the run
+  Seconds checkpoint_interval;        ///< productive time between two, whole steps
+  std::int64_t checkpoint_steps = 0;  ///< of the longest phase
+  std::int64_t checkpoints = 0;       ///< that a run keeps
+  double expected_goodput = 0;        ///< of failures and checkpoints alone: Daly's exponential model
+  double nodes_in_repair = 0;         ///< mean
+  std::int64_t spare_nodes = 0;       ///< of the run
   std::int64_t recommended_spares = 0;
   std::vector<std::string> remarks;  ///< what was done otherwise than asked, and why
 };

@@ -35,10 +35,10 @@ enum class CheckpointMode {
 
 struct CheckpointCost {
   Bytes size;
-  Bytes per_gpu;            ///< every GPU writes its part
-  Seconds stall;            ///< that training waits for each checkpoint
-  Seconds write;            ///< until it is safe, counted from its start
-  Seconds load;             ///< reading it at a restart
+  Bytes per_gpu;              ///< every GPU writes its part
+  Seconds stall;              ///< that training waits for each checkpoint
+  Seconds write;              ///< until it is safe, counted from its start
+  Seconds load;               ///< reading it at a restart
   Seconds shortest_interval;  ///< of productive time between two: the one before has to be safe
 };
 

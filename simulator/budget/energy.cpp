@@ -36,9 +36,9 @@ Occupation occupation(const Breakdown& breakdown, double memory_share, double wa
   shares.matrix = breakdown.compute * (1 - memory_share - waiting_share) / total;
   shares.memory = (breakdown.compute * memory_share + breakdown.optimizer) / total;
   shares.communication_inside = breakdown.tp_comm_exposed / total;
-  shares.communication_between = (breakdown.cp_comm_exposed + breakdown.ep_comm_exposed + breakdown.dp_comm_exposed +
-                                  breakdown.pp_comm_exposed) /
-                                 total;
+  shares.communication_between =
+      (breakdown.cp_comm_exposed + breakdown.ep_comm_exposed + breakdown.dp_comm_exposed + breakdown.pp_comm_exposed) /
+      total;
   shares.waiting = (breakdown.compute * waiting_share + breakdown.bubble + breakdown.host_other) / total;
   return shares;
 }
@@ -61,10 +61,10 @@ Occupation occupation(const Report& report) {
 }
 
 Watts average_power(const Occupation& occupation, Watts power_limit, const PowerLevels& levels) {
-  return power_limit * (occupation.matrix * levels.matrix + occupation.memory * levels.memory +
-                        occupation.communication_inside * levels.communication_inside +
-                        occupation.communication_between * levels.communication_between +
-                        occupation.waiting * levels.waiting);
+  return power_limit *
+         (occupation.matrix * levels.matrix + occupation.memory * levels.memory +
+          occupation.communication_inside * levels.communication_inside +
+          occupation.communication_between * levels.communication_between + occupation.waiting * levels.waiting);
 }
 
 Watts average_power(const Report& report, Watts power_limit, const PowerLevels& levels) {

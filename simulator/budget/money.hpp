@@ -38,31 +38,31 @@ struct Reserved {
 /// Price of a GPU's hour = (purchase * (1 - residual) + interest on what is tied up) / life / utilisation
 ///                         + hosting + power; interest on the mean of purchase price and residual value.
 struct Owned {
-  Dollars purchase_per_gpu;      ///< server with its share of network and storage, for each GPU
-  double residual = 0;           ///< share of the price that is left at the end
-  Seconds life;                  ///< over which it is written off
-  double interest = 0;           ///< a year, on the capital tied up
-  double utilisation = 1;        ///< share of its life in which a GPU works for somebody
-  TimePrice hosting_per_gpu;     ///< building, cooling plant, staff; without electricity
+  Dollars purchase_per_gpu;   ///< server with its share of network and storage, for each GPU
+  double residual = 0;        ///< share of the price that is left at the end
+  Seconds life;               ///< over which it is written off
+  double interest = 0;        ///< a year, on the capital tied up
+  double utilisation = 1;     ///< share of its life in which a GPU works for somebody
+  TimePrice hosting_per_gpu;  ///< building, cooling plant, staff; without electricity
   EnergyPrice electricity;
 };
 
 using Tenure = std::variant<OnDemand, Reserved, Owned>;
 
 struct StorageTerms {
-  StoragePrice kept;      ///< for each byte and time
-  TransferPrice egress;   ///< for each byte that leaves
+  StoragePrice kept;     ///< for each byte and time
+  TransferPrice egress;  ///< for each byte that leaves
 };
 
 /// What a run uses.
 struct Usage {
-  double gpus = 0;        ///< held, spare ones with them
-  Seconds wall;           ///< as long as they are held
-  Joules energy;          ///< of the whole facility; owners pay it
-  Bytes checkpoint;       ///< one
+  double gpus = 0;   ///< held, spare ones with them
+  Seconds wall;      ///< as long as they are held
+  Joules energy;     ///< of the whole facility; owners pay it
+  Bytes checkpoint;  ///< one
   double checkpoints_kept = 0;
-  Seconds kept_for;       ///< that a kept checkpoint lies in storage, on average
-  Bytes dataset;          ///< in storage throughout
+  Seconds kept_for;  ///< that a kept checkpoint lies in storage, on average
+  Bytes dataset;     ///< in storage throughout
   Bytes egress;
 
   Seconds gpu_time() const { return gpus * wall; }

@@ -23,8 +23,8 @@ Hertz per_thousand_node_days(double failures, int gpus_per_node) {
 std::int64_t spare_nodes_needed(const Reliability& reliability, std::int64_t nodes, int gpus_per_node,
                                 double probability) {
   CHECK(probability > 0 && probability < 1, "a probability that can be reached");
-  const Hertz leave = reliability.failures_per_gpu.value * reliability.takes_node.value *
-                      static_cast<double>(nodes * gpus_per_node);
+  const Hertz leave =
+      reliability.failures_per_gpu.value * reliability.takes_node.value * static_cast<double>(nodes * gpus_per_node);
   const double mean = leave * reliability.repair.value;
   if (!(mean > 0)) return 0;
   double within = 0;

@@ -13,9 +13,9 @@ namespace stepcast {
 
 /// One reason for unexpected interruptions.
 struct FailureCause {
-  std::string name;      ///< "GPU HBM3 memory"
-  std::string category;  ///< gpu | host | network | software | maintenance | unknown
-  double share = 0;      ///< of the unexpected interruptions
+  std::string name;         ///< "GPU HBM3 memory"
+  std::string category;     ///< gpu | host | network | software | maintenance | unknown
+  double share = 0;         ///< of the unexpected interruptions
   bool takes_node = false;  ///< the node leaves for repair; otherwise a restart on the same nodes is enough
 };
 
@@ -30,7 +30,8 @@ struct Reliability {
   Sourced<Hertz> failures_per_gpu;  ///< unexpected interruptions of the job for each of its GPUs, in time running
 
   /// Of the failures, those after which a node has to leave. Follows from `causes` where these are known.
-  Sourced<double> takes_node{0.78, Basis::assumed, "hardware's share in Llama-3's 54 days (arXiv 2407.21783, sec. 3.3.4)"};
+  Sourced<double> takes_node{0.78, Basis::assumed,
+                             "hardware's share in Llama-3's 54 days (arXiv 2407.21783, sec. 3.3.4)"};
   std::vector<FailureCause> causes;  ///< may be empty
 
   /// Interruptions by intent (firmware, configuration): of the job as a whole, whatever its size. Progress is saved first.

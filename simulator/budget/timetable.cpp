@@ -43,9 +43,8 @@ double Timetable::intervals(std::int64_t steps) const {
 
 std::int64_t Timetable::checkpoints(std::int64_t steps) const {
   auto taken = static_cast<std::int64_t>(intervals(steps));
-  if (steps == steps_ && last_checkpoint(steps - 1) != steps_ &&
-      intervals(steps) * interval_ < productive(steps).si() * (1 - rounding))
-    ++taken;
+  const bool ends_between = steps == steps_ && intervals(steps) == intervals(steps - 1);
+  if (ends_between) ++taken;
   return taken;
 }
 
