@@ -91,6 +91,9 @@ const std::vector<Kind>& kinds() {
       {"collectives", "chosen by size and ranks; stepcast collective --algorithm NAME", collectives},
       {"topologies", "of a node: interconnect: NAME; of a fabric: topology: NAME", topologies},
       {"scaling-laws", "of a budget: scaling_law: NAME", list_presets},
+      {"reliability", "of a plan: reliability: NAME, how often a cluster fails", list_presets},
+      {"prices", "of a plan: price: NAME, of a GPU's time", list_presets},
+      {"sites", "of a plan: site: NAME, where the machines stand", list_presets},
       {"flops", "flops_convention: NAME", flops},
       {"formats", "--format NAME", formats},
   };
