@@ -174,6 +174,58 @@ TEST_F(SweepCommand, SurvivesBeingKilled) {
   for (std::size_t i = 0; i < 3; ++i) EXPECT_EQ(one["best"][i]["configuration"], whole["best"][i]["configuration"]);
 }
 
+/// With Open MPI, where it was there when stepcast was built.
+class SweepOfProcesses : public SweepCommand {
+ protected:
+  void SetUp() override {
+    SweepCommand::SetUp();
+    const bool built = std::filesystem::exists(std::filesystem::path(STEPCAST_BINARY).parent_path().parent_path() /
+                                               "lib/stepcast/stepcast_mpi.so");
+    if (!built || shell("mpirun --version | grep -q 'Open MPI'").exit != 0) GTEST_SKIP() << "no Open MPI";
+  }
+  /// @param program  what each of three processes runs
+  Outcome together(const std::string& program) const {
+    return shell("OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 mpirun -n 3 --oversubscribe " + program);
+  }
+};
+
+TEST_F(SweepOfProcesses, FindsWhatOneFinds) {
+  const std::string arguments = "sweep " + write("sweep.yaml", space()) + " --top 3 --format json --jobs 1";
+  const Outcome several = together(STEPCAST_BINARY " " + arguments);
+  ASSERT_EQ(several.exit, done) << several.err;
+  const json found = json::parse(several.out), alone = json::parse(run(arguments).out);
+  EXPECT_EQ(found["considered"], alone["considered"]);
+  for (std::size_t i = 0; i < 3; ++i) EXPECT_EQ(found["best"][i], alone["best"][i]);
+}
+
+// One of three processes is killed at work: all end, nothing that was finished is lost, and one process goes on from there.
+TEST_F(SweepOfProcesses, AreResumedAfterOneIsKilled) {
+  const std::string file = write("sweep.yaml", space("  zero: [0, 1, 2, 3]\n  overlap_grad_reduce: [true, false]\n"));
+  const std::string store = path("killed.sqlite");
+  const std::string command = "sweep " + file + " --exhaustive --top 3 --format json";
+  const std::string rank = write("rank.sh",
+                                 "if [ \"$OMPI_COMM_WORLD_RANK\" = 2 ]; then\n"
+                                 "  \"$@\" & sleep 0.7; kill -9 $!; wait $!; exit $?\nfi\nexec \"$@\"\n");
+  together("sh " + rank + " " STEPCAST_BINARY " " + command + " --jobs 1 --out " + store);
+  const Outcome resumed = run(command + " --resume --out " + store);
+  ASSERT_EQ(resumed.exit, done) << resumed.err;
+  const json one = json::parse(resumed.out), whole = json::parse(run(command).out);
+  EXPECT_EQ(one["simulated"], whole["simulated"]);
+  EXPECT_EQ(one["infeasible"], whole["infeasible"]);
+  for (std::size_t i = 0; i < 3; ++i) EXPECT_EQ(one["best"][i]["configuration"], whole["best"][i]["configuration"]);
+}
+
+TEST_F(SweepCommand, ManyProcessesWithoutMpiAreRefused) {
+  const std::string alone = path("bin");
+  std::filesystem::create_directory(alone);
+  std::filesystem::copy_file(STEPCAST_BINARY, alone + "/stepcast");
+  const Outcome refused = shell("OMPI_COMM_WORLD_SIZE=4 STEPCAST_DATA=" STEPCAST_SOURCE_DIR " " + alone +
+                                "/stepcast sweep " + write("sweep.yaml", space()));
+  EXPECT_EQ(refused.exit, wrong_input);
+  EXPECT_THAT(refused.err, HasSubstr("built without MPI"));
+  EXPECT_THAT(refused.err, HasSubstr("--shard"));
+}
+
 TEST_F(SweepCommand, DatabasesThatCannotBeWrittenAreNamed) {
   const std::string file = write("sweep.yaml", space());
   const Outcome corrupt = run("sweep " + file + " --out " + write("text.sqlite", std::string(4096, 'x')));

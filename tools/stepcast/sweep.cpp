@@ -13,6 +13,7 @@
 #include "simulator/search/store.hpp"
 #include "simulator/units/text.hpp"
 #include "tools/stepcast/command.hpp"
+#include "tools/stepcast/processes.hpp"
 
 namespace stepcast::cli {
 namespace {
@@ -295,6 +296,12 @@ Exit run(const Options& options) {
   read_shard(options.shard, search_options);
   if (options.resume && options.out.empty())
     throw UserError("--resume goes on in a store: name it with --out FILE.sqlite");
+  const std::unique_ptr<Distributor> processes = launched_processes();
+  search_options.distributor = processes.get();
+  if (processes && !processes->coordinates()) {
+    processes->serve(make_search_part(sweep, search_options));
+    return Exit::done;
+  }
   std::optional<Store> store;
   if (!options.out.empty()) {
     store.emplace(options.out, sweep, STEPCAST_VERSION, options.resume);
