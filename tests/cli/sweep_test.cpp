@@ -76,6 +76,28 @@ TEST_F(SweepCommand, PredictAgreesWithTheWinner) {
   EXPECT_EQ(json::parse(predicted.out)["step_time_s"], best["step_time_s"]);
 }
 
+// Layers of the best plans move between stages; the flags that it prints make predict time the same step.
+TEST_F(SweepCommand, RefinedPlansArePredictedAgain) {
+  const std::string file =
+      write("sweep.yaml", "base: " STEPCAST_SOURCE_DIR
+                          "/scenarios/llama3-70b-256-h100.yaml\n"
+                          "set: {model: llama3-8b, cluster.gpus: 32, plan.global_batch: 64}\n"
+                          "space: {tensor_parallel: [2], pipeline_parallel: [4], virtual_stages: [1], zero: [1]}\n");
+  const Outcome found = run("sweep " + file + " --top 1 --refine 1 --format json");
+  ASSERT_EQ(found.exit, done) << found.err;
+  const json refined = json::parse(found.out)["refined"][0];
+  EXPECT_LT(refined["refined_step_time_s"], refined["step_time_s"]);
+  EXPECT_LT(refined["refined_events_step_time_s"], refined["events_step_time_s"]);
+  EXPECT_TRUE(refined["proven"].get<bool>());
+  const Outcome predicted =
+      run("predict scenarios/llama3-70b-256-h100.yaml --format json --set model=llama3-8b --set cluster.gpus=32 "
+          "--set plan.global_batch=64 --set plan.tensor_parallel=2 --set plan.pipeline_parallel=4 "
+          "--set plan.virtual_stages=1 --set plan.schedule=1f1b --set plan.zero=1 --set plan.layer_split='" +
+          refined["layer_split"].dump() + "' --set plan.recompute=" + refined["recompute"].get<std::string>());
+  ASSERT_EQ(predicted.exit, done) << predicted.err;
+  EXPECT_EQ(json::parse(predicted.out)["step_time_s"], refined["refined_step_time_s"]);
+}
+
 TEST_F(SweepCommand, AnyScenarioHasADefaultSpace) {
   const Outcome found = run("sweep scenarios/quickstart.yaml --top 2 --format csv");
   EXPECT_EQ(found.exit, done) << found.err;
