@@ -256,6 +256,12 @@ class Search {
     for (const Variant& variant : sweep.variants) facts_.push_back(facts_of(variant, sweep));
   }
 
+  SearchResult of(const std::vector<Result>& results) {
+    for (const Result& result : results)
+      take(workers_.local(), result, sweep_.variants[result.variant].plan(result.id), true);
+    return answer();
+  }
+
   SearchResult run() {
     const int jobs = options_.jobs > 0 ? options_.jobs : tbb::this_task_arena::max_concurrency();
     const tbb::global_control limit(tbb::global_control::max_allowed_parallelism, static_cast<std::size_t>(jobs));
@@ -833,6 +839,10 @@ std::string Search::perform_here(const std::string& task) {
 }
 
 }  // namespace
+
+SearchResult best_of(const Sweep& sweep, const std::vector<Result>& results, int top) {
+  return Search(sweep, {.top = top}, false).of(results);
+}
 
 Distributor::Perform make_search_part(const Sweep& sweep, const SearchOptions& options) {
   const auto part = std::make_shared<Part>(sweep, options);

@@ -83,6 +83,9 @@ SearchResult search(const Sweep& sweep, const SearchOptions& options);
 /// serves this. The sweep must outlive it.
 Distributor::Perform make_search_part(const Sweep& sweep, const SearchOptions& options);
 
+/// What a search of these results would answer: the best, and the front of two objectives. Tallies are left out.
+SearchResult best_of(const Sweep& sweep, const std::vector<Result>& results, int top);
+
 /// The score of a result under an objective.
 double score(const Sweep& sweep, const Result& result, const Objective& objective);
 Facts facts_of(const Sweep& sweep, const Result& result);

@@ -168,6 +168,28 @@ TEST_F(SweepCommand, ShardsMergeToTheWhole) {
   for (std::size_t i = 0; i < 3; ++i) EXPECT_EQ(all["best"][i]["configuration"], whole["best"][i]["configuration"]);
 }
 
+// The front of two objectives is that of all parts together.
+TEST_F(SweepCommand, FrontsMergeToTheWhole) {
+  const std::string file = write("sweep.yaml", space("pareto: [step_time, memory]\n"));
+  const json whole = json::parse(run("sweep " + file + " --format json").out);
+  std::string parts;
+  for (int shard = 0; shard < 3; ++shard) {
+    const std::string part = path("part" + std::to_string(shard) + ".sqlite");
+    run("sweep " + file + " --shard " + std::to_string(shard) + "/3 --out " + part);
+    parts += " " + part;
+  }
+  const Outcome merged =
+      run("sweep merge" + parts + " --sweep " + file + " --out " + path("all.sqlite") + " --format json");
+  ASSERT_EQ(merged.exit, done) << merged.err;
+  const json all = json::parse(merged.out);
+  ASSERT_GT(whole["front"].size(), 2U);
+  ASSERT_EQ(all["front"].size(), whole["front"].size());
+  for (std::size_t i = 0; i < whole["front"].size(); ++i) {
+    EXPECT_EQ(all["front"][i]["step_time_s"], whole["front"][i]["step_time_s"]);
+    EXPECT_NEAR(all["front"][i]["memory_bytes"].get<double>(), whole["front"][i]["memory_bytes"].get<double>(), 1);
+  }
+}
+
 TEST_F(SweepCommand, AStoreIsResumedAndNothingIsSimulatedTwice) {
   const std::string file = write("sweep.yaml", space()), store = path("out.sqlite");
   ASSERT_EQ(run("sweep " + file + " --exhaustive --out " + store).exit, done);

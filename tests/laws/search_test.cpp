@@ -68,6 +68,8 @@ Sweep any_sweep() {
                     some("schedule", {"1f1b", "zb-h1", "zb-v", "gpipe", "dualpipe"}, base),
                     some("overlap_p2p", {"true", "false"}, base),
                     some("zero", {"0", "1", "2", "3"}, base),
+                    some("shard_group", {"default", "2"}, base),
+                    some("cpu_offload", {"none", "optimizer"}, base),
                     some("overlap_grad_reduce", {"true", "false"}, base),
                     some("overlap_param_gather", {"true", "false"}, base)};
     sweep.variants.push_back(std::move(variant));
@@ -190,6 +192,7 @@ RC_GTEST_PROP(Search, IdleKeysChangeNothing, ()) {
     for (const char* text : {"true", "false", "0", "1", "2", "3"}) {
       ParallelPlan plan = job.plan;
       if (key.name == "dispatcher" || key.name == "schedule" || !assign(plan, key, text)) continue;
+      if (key.name == "shard_group" && plan.zero == 0) continue;  // is refused there, and stays as the base has it
       if (!is_idle(key, plan, job.model.moe.has_value())) continue;
       ++idle;
       RC_ASSERT(evaluator.set_plan(plan).empty());

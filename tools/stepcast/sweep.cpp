@@ -389,14 +389,7 @@ Exit run_merge(const MergeOptions& options) {
   if (options.inputs.files().empty()) throw UserError("FILES is missing: the stores of the shards");
   Store store(options.out, sweep, STEPCAST_VERSION, true);
   for (const std::string& file : options.inputs.files()) store.merge(file);
-  SearchResult found;
-  std::vector<std::pair<double, Result>> scored;
-  for (const Result& result : store.results()) scored.emplace_back(score(sweep, result, *sweep.objective), result);
-  std::sort(scored.begin(), scored.end(), [](const auto& a, const auto& b) {
-    return std::tie(a.first, a.second.variant, a.second.id) < std::tie(b.first, b.second.variant, b.second.id);
-  });
-  for (std::size_t i = 0; i < scored.size() && i < static_cast<std::size_t>(sweep.top); ++i)
-    found.best.push_back(scored[i].second);
+  SearchResult found = best_of(sweep, store.results(), sweep.top);
   found.tally = store.tally();
   Options shown;
   shown.format = options.format;
