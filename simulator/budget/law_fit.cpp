@@ -116,7 +116,7 @@ struct Found {
 
 /// The best starts of the grid, each followed downhill; the lowest first.
 std::vector<Found> descents(const std::vector<Logarithms>& points, double delta) {
-  constexpr std::size_t followed = 48;
+  constexpr std::size_t followed = 24;
   std::vector<Found> starts;
   std::vector<double> gradient;
   for (std::vector<double>& start : grid()) {

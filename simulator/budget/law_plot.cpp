@@ -68,7 +68,7 @@ std::string law_plot_svg(const LawFit& fit, const ScalingLaw& law) {
   const TrainingSize best = optimum(law, Flops(last));
   lowest = std::min(lowest, loss(law, best.parameters, best.tokens));
   const svg::Axis x{first / 1.2, last * 1.2, left, right, true};
-  const svg::Axis y{lowest * 0.98, highest * 1.02, loss_bottom, loss_top, true};
+  const svg::Axis y{lowest * 0.98, highest * 1.02, loss_bottom, loss_top};
   const double most = 100 * std::max(0.005, farthest) * 1.05;
   const svg::Axis error{-most, most, error_bottom, error_top};
 
@@ -77,7 +77,8 @@ std::string law_plot_svg(const LawFit& fit, const ScalingLaw& law) {
     const auto place = std::lower_bound(bounds.begin(), bounds.end() - 1, residual.point.parameters) - bounds.begin();
     return shades[static_cast<std::size_t>(place)];
   };
-  std::string drawing = svg::text(left, 36, "Scaling law " + law.name, {20, svg::ink, "start", "bold"});
+  std::string drawing = svg::text(left, 36, "Scaling law: " + (law.description.empty() ? law.name : law.description),
+                                  {20, svg::ink, "start", "bold"});
   drawing +=
       svg::text(left, 60,
                 fmt::format("L = {:.4f} + {:.4g} / N^{:.4f} + {:.4g} / D^{:.4f}; {} points, median error {:.2f}%",

@@ -74,7 +74,7 @@ TEST(FitLaw, NamesOutliers) {
   EXPECT_NEAR(fit.loss.alpha, clean.loss.alpha, 0.005);  // one point of 240 pulls no more than any other
 }
 
-std::vector<LossPoint> points_of(const ParametricLoss& truth, double spread, std::uint64_t seed, int rows = 10) {
+std::vector<LossPoint> points_of(const ParametricLoss& truth, double spread, std::uint64_t seed, int rows = 7) {
   ScalingLaw law;
   law.form = truth;
   std::vector<LossPoint> points;
