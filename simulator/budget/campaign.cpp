@@ -465,4 +465,12 @@ CampaignOutcome simulate_campaign(const CampaignInput& input, int trials, std::u
   return outcome;
 }
 
+CampaignGpuTime gpu_time(const CampaignOutcome& outcome, std::int64_t nodes, int gpus_per_node) {
+  const CampaignTime& time = outcome.time;
+  const double gpus = static_cast<double>(nodes) * gpus_per_node;
+  const double held = static_cast<double>(nodes + outcome.spare_nodes) * gpus_per_node;
+  const Seconds in_steps = time.productive + time.slow + time.lost_work;
+  return {gpus * in_steps, held * time.total() - gpus * in_steps};
+}
+
 }  // namespace stepcast

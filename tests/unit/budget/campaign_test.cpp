@@ -352,6 +352,18 @@ RC_GTEST_PROP(Campaign, MoreTroubleIsNeverFaster, ()) {
   RC_ASSERT(b.days.mean >= a.days.mean - 4 * (standard_error(a) + standard_error(b)));
 }
 
+TEST(Campaign, GpuTimeIsWhatIsHeld) {
+  CampaignInput input = run_of(100 * day, Seconds(60), failing_every(day, gpus_of_run));
+  input.checkpoint.stall = input.checkpoint.write = minute;
+  input.checkpoint_interval = hour;
+  input.spare_nodes = 4;
+  const CampaignOutcome outcome = simulate_campaign(input, 20, 2);
+  const CampaignGpuTime time = gpu_time(outcome, 16, 8);
+  EXPECT_NEAR(time.held() / day, outcome.days.mean * 20 * 8, 1e-6 * time.held() / day);
+  EXPECT_GT(time.in_steps / day, 100 * 128);
+  EXPECT_NEAR(time.in_steps / day, 128 * (outcome.time.productive + outcome.time.lost_work) / day, 1e-6);
+}
+
 // --- runs that cannot be ------------------------------------------------------------------------------------------
 
 TEST(Campaign, NeverEndsWhereRestartsTakeLongerThanFailuresLeave) {
