@@ -1,6 +1,7 @@
 #include "simulator/parallelism/block_builder.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 namespace stepcast {
@@ -67,6 +68,19 @@ double norm_elements(const NormOp& norm, double hidden, const Sharding& sharding
   const double width = width_or(norm.width, hidden);
   if (norm.vectors == 0) return rows_stored(norm.rows, sharding) * width;
   return rows_inside(norm.rows, sharding) * static_cast<double>(norm.vectors) * width / sharding.tensor;
+}
+
+SoftmaxTraffic softmax_traffic(const CoreAttentionOp& attention, const Sharding& s) {
+  const double e = s.element;
+  const bool fuses = *s.framework->fused_softmax && !attention.alibi;
+  // Scale, mask and softmax one after the other, in the scores' own type.
+  if (!fuses) return {6 * e, 7 * e, 3};
+  const double matrices = s.sequences * static_cast<double>(attention.heads) / s.tensor;
+  const bool fits =
+      key_length(attention, s) <= 2048 && std::fmod(s.sequence_length, 4) == 0 && std::fmod(matrices, 4) == 0;
+  // To fp32 e + 4, scaled 8, masked 8, softmax 8, back 4 + e; backwards the softmax reads its output as well.
+  if (!fits) return {2 * e + 32, 2 * e + 36, 5};
+  return attention.causal ? SoftmaxTraffic{1.5 * e, 2 * e, 1} : SoftmaxTraffic{2 * e, 3 * e, 1};
 }
 
 bool BlockBuilder::runs_again(std::size_t op) const {
@@ -227,9 +241,8 @@ void BlockBuilder::forward(const CoreAttentionOp& attention, std::string_view na
   const double d = static_cast<double>(attention.head_dim);
   const double d_v = static_cast<double>(attention.head_dim_v);
   kernel(ops, "attention_scores", pass, Gemm{.m = s, .n = keys, .k = d, .batch = batch, .precision = wide_precision()});
-  const bool fused = *framework_.fused_softmax && !attention.alibi;
-  // Fused: one read, one write. Unfused: scale, mask and softmax are kernels of their own (two more reads and writes).
-  memory(ops, "attention_softmax", pass, (fused ? 2 : 6) * e_ * scores, fused ? 1 : 3);
+  const SoftmaxTraffic softmax = softmax_traffic(attention, s_);
+  memory(ops, "attention_softmax", pass, softmax.forward * scores, softmax.kernels);
   if (attention.dropout > 0) memory(ops, "attention_dropout", pass, (2 * e_ + 1) * scores);
   kernel(ops, "attention_context", pass,
          Gemm{.m = s, .n = d_v, .k = keys, .batch = batch, .precision = wide_precision()});
@@ -477,8 +490,8 @@ void BlockBuilder::backward(const CoreAttentionOp& attention, std::string_view n
   kernel(ops, "attention_context", pass,
          Gemm{.m = keys, .n = d_v, .k = s, .batch = batch, .precision = precision});  // dV
   if (attention.dropout > 0) memory(ops, "attention_dropout", pass, (2 * e_ + 1) * scores);
-  const bool fused = *framework_.fused_softmax && !attention.alibi;
-  memory(ops, "attention_softmax", pass, (fused ? 3 : 7) * e_ * scores, fused ? 1 : 3);
+  const SoftmaxTraffic softmax = softmax_traffic(attention, s_);
+  memory(ops, "attention_softmax", pass, softmax.backward * scores, softmax.kernels);
   kernel(ops, "attention_scores", pass, Gemm{.m = s, .n = d, .k = keys, .batch = batch, .precision = precision});  // dQ
   kernel(ops, "attention_scores", pass, Gemm{.m = keys, .n = d, .k = s, .batch = batch, .precision = precision});  // dK
 }

@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 
 #include "models/families.hpp"
+#include "simulator/input/input.hpp"
 #include "simulator/memory/memory_use.hpp"
+#include "simulator/parallelism/block_builder.hpp"
 #include "simulator/schedules/schedule.hpp"
 #include "tests/support/fixtures.hpp"
 
@@ -44,6 +46,39 @@ TEST(ActivationMemory, KorthikantiTable2) {
   EXPECT_DOUBLE_EQ(per_sbh(8, true, Recompute::selective), 34.0 / 8);
   EXPECT_DOUBLE_EQ(per_sbh(8, false, Recompute::full), 2);
 }
+
+// Megatron-LM's is_kernel_available (megatron/model/fused_softmax.py, 2021-22): 16-bit scores, at most 2,048 keys, length
+// and number of matrices multiples of four. The causal kernel reads the lower triangle and writes the square; without it
+// there are five kernels over the square, of 2 + 4, 4 + 4, 4 + 4, 4 + 4 and 4 + 2 bytes a score.
+struct SoftmaxCase {
+  const char* name;
+  int heads, tensor;
+  double sequences, length;
+  double forward, backward, kernels;
+};
+
+class MegatronSoftmax : public testing::TestWithParam<SoftmaxCase> {};
+
+TEST_P(MegatronSoftmax, IsOneKernelWhereItsConditionsHold) {
+  const SoftmaxCase& c = GetParam();
+  const Framework framework = load_framework("megatron-lm-2021");
+  const CoreAttentionOp attention{.heads = c.heads, .kv_heads = c.heads, .head_dim = 64, .head_dim_v = 64};
+  const SoftmaxTraffic traffic =
+      softmax_traffic(attention, sharding(framework, c.tensor, false, c.sequences, c.length, Recompute::none));
+  EXPECT_DOUBLE_EQ(traffic.forward, c.forward);
+  EXPECT_DOUBLE_EQ(traffic.backward, c.backward);
+  EXPECT_DOUBLE_EQ(traffic.kernels, c.kernels);
+}
+
+INSTANTIATE_TEST_SUITE_P(IsKernelAvailable, MegatronSoftmax,
+                         testing::Values(  //   name          heads t  b  s
+                             SoftmaxCase{"fits", 16, 1, 1, 1024, 1 + 2, 1 + 1 + 2, 1},
+                             SoftmaxCase{"two_heads_a_rank", 16, 8, 1, 1024, 36, 6 + 12 + 8 + 8 + 6, 5},
+                             SoftmaxCase{"four_matrices", 16, 8, 2, 1024, 1 + 2, 1 + 1 + 2, 1},
+                             SoftmaxCase{"longest", 16, 4, 1, 2048, 1 + 2, 1 + 1 + 2, 1},
+                             SoftmaxCase{"too_long", 16, 4, 1, 4096, 36, 40, 5},
+                             SoftmaxCase{"odd_length", 16, 4, 1, 1022, 36, 40, 5}),
+                         [](const auto& c) { return std::string(c.param.name); });
 
 // Korthikanti et al. 2022, figure 1: GiB of activations on the first stage, with tensor parallelism of 8, without and
 // with sequence parallelism and selective recomputation.
