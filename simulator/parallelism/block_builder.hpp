@@ -164,7 +164,10 @@ class BlockBuilder {
   void push(OpList& ops, LocalOp op);
 
   void quantise(OpList& ops, Pass pass, double tensor_elements, double weight_elements);
-  void weight_gradient(OpList& ops, std::string_view name, double rows, double columns, double tokens);
+  void quantise_backward(OpList& ops, double gradient_elements, double input_elements, double weight_elements);
+  void rescale(OpList& ops, Pass pass, double result_elements);
+  void weight_gradient(OpList& ops, std::string_view name, double rows, double columns, double tokens,
+                       Precision precision);
   void accumulate_weight_gradient(OpList& ops, double elements);
   struct LocalLinear {
     double in;
@@ -173,6 +176,7 @@ class BlockBuilder {
     bool bias, starts_region;
     double tokens;
     double gathers = 0;  ///< bytes of the output gradient, when its gather overlaps the product
+    bool wide = false;   ///< not in fp8 (the LM head)
   };
   void linear_backward(OpList& ops, std::string_view name, const LocalLinear& linear);
   std::vector<double> local_outputs(const LinearOp& linear) const;

@@ -80,6 +80,58 @@ INSTANTIATE_TEST_SUITE_P(IsKernelAvailable, MegatronSoftmax,
                              SoftmaxCase{"odd_length", 16, 4, 1, 1022, 36, 40, 5}),
                          [](const auto& c) { return std::string(c.param.name); });
 
+/// Bytes of the operators of that name, a product's elements being `elements`.
+double bytes_of(const OpList& ops, std::string_view name) {
+  double bytes = 0;
+  for (const LocalOp& op : ops) {
+    const auto* memory = std::get_if<MemoryBound>(&op.work);
+    if (op.name == name && memory != nullptr) bytes += memory->bytes.si();
+  }
+  return bytes;
+}
+
+// One linear of 512 x 512 on 512 tokens, so that input, output and weight have the same number of elements. One scale a
+// tensor: both orders in one kernel, 2 + 1 + 1. One scale a row (torchao's pseudocode: to_fp8 of both operands of each of
+// three products, six casts): three along rows at 3 bytes, three across them at 5, slowed by 2.2 / 1.4 (pytorch/pytorch
+// issue 133242), and two results rescaled at 4 (pytorch/ao pull request 1325).
+TEST(Fp8, CastsByRecipe) {
+  const Framework framework = fixtures::ideal_framework();
+  const Block block{.ops = {ModelOp{.name = "linear", .what = LinearOp{.in = 512, .out = 512, .parts = {512}}}}};
+  Sharding s = sharding(framework, 1, false, 1, 512, Recompute::none);
+  s.precision = Precision::fp8;
+  s.microbatches = 4;
+  const double elements = 512 * 512;
+  const LocalBlock tensorwise = shard(block, 512, s, false);
+  EXPECT_DOUBLE_EQ(bytes_of(tensorwise.forward, "fp8_cast"), (4 + 4 / 4.0) * elements);  // the weight once a step
+  EXPECT_DOUBLE_EQ(bytes_of(tensorwise.backward, "fp8_cast"), 4 * elements);
+  EXPECT_DOUBLE_EQ(bytes_of(tensorwise.backward, "fp8_rescale"), 0);
+  s.fp8_recipe = "rowwise";
+  const LocalBlock rowwise = shard(block, 512, s, false);
+  EXPECT_DOUBLE_EQ(bytes_of(rowwise.forward, "fp8_cast") + bytes_of(rowwise.backward, "fp8_cast"),
+                   (3 * 3 + 3 * 5 * 2.2 / 1.4) * elements);
+  EXPECT_DOUBLE_EQ(bytes_of(rowwise.backward, "fp8_rescale"), 2 * 4 * elements);
+}
+
+// Transformer Engine's and torchtitan's output layers stay in 16 bits, backward as forward (Megatron-LM gpt_model.py:
+// tensor_parallel.ColumnParallelLinear; torchtitan float8: filter_fqns of output).
+TEST(Fp8, HeadStaysWide) {
+  const Framework framework = fixtures::ideal_framework();
+  Sharding s = sharding(framework, 1, false, 1, 512, Recompute::none);
+  s.precision = Precision::fp8;
+  const ModelGraph graph = dense_transformer(fixtures::gpt(1, 512, 8, 51200), 51200, 512);
+  const LocalBlock head = shard(graph.head, 512, s, false);
+  int products = 0;
+  for (const OpList* ops : {&head.forward, &head.backward}) {
+    for (const LocalOp& op : *ops) {
+      const auto* gemm = std::get_if<Gemm>(&op.work);
+      if (gemm == nullptr) continue;
+      ++products;
+      EXPECT_EQ(gemm->precision, Precision::bf16) << op.name;
+    }
+  }
+  EXPECT_EQ(products, 3);
+}
+
 // Korthikanti et al. 2022, figure 1: GiB of activations on the first stage, with tensor parallelism of 8, without and
 // with sequence parallelism and selective recomputation.
 struct Figure1Row {
