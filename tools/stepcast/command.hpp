@@ -36,6 +36,8 @@ Action add_calibrate(CLI::App& app);
 Action add_calibrate_measure(CLI::App& app);
 Action add_calibrate_import(CLI::App& app);
 Action add_calibrate_fit(CLI::App& app);
+Action add_plan(CLI::App& app);
+Action add_plan_fit(CLI::App& app);
 
 struct Command {
   std::string name;

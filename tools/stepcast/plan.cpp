@@ -1,0 +1,21 @@
+#include "tools/stepcast/command.hpp"
+
+namespace stepcast::cli {
+namespace {
+
+const std::vector<Command>& steps() {
+  static const std::vector<Command> table{
+      {"fit", "Fit a scaling law to points of parameters, tokens and loss", add_plan_fit},
+  };
+  return table;
+}
+
+constexpr const char* examples = R"(Examples:
+  stepcast plan fit models/scaling_laws/points/chinchilla-figure-4.csv --drop-highest 5
+  stepcast plan fit my-runs.csv --out my-law.yaml --plot my-law.svg)";
+
+}  // namespace
+
+Action add_plan(CLI::App& app) { return add_subcommands(app, steps(), examples); }
+
+}  // namespace stepcast::cli
