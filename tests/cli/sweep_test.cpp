@@ -325,6 +325,18 @@ TEST_F(SweepCommand, MegatronFlagsThereAndBack) {
   EXPECT_EQ(json::parse(one.out)["step_time_s"], json::parse(other.out)["step_time_s"]);
 }
 
+// Uneven splits of the layers are what a refined plan is about: no framework gets flags of an even one.
+TEST_F(SweepCommand, UnevenSplitsAreEmitted) {
+  const std::string plan =
+      " --set plan.tensor_parallel=8 --set plan.pipeline_parallel=4 --set plan.virtual_stages=1 --set "
+      "plan.schedule=1f1b"
+      " --set plan.layer_split='[26,24,24,22]'";
+  EXPECT_THAT(run("emit scenarios/quickstart.yaml --for megatron-lm" + plan).out,
+              HasSubstr("--pipeline-model-parallel-layout 'Et*26|t*24|t*24|t*22L'"));
+  EXPECT_THAT(run("emit scenarios/quickstart.yaml --for torchtitan" + plan).out,
+              HasSubstr(R"(pipeline_parallel_split_points = ["layers.26", "layers.50", "layers.74"])"));
+}
+
 TEST_F(SweepCommand, EveryFrameworkHasItsConfiguration) {
   for (const char* name : {"nemo", "torchtitan", "deepspeed"}) {
     EXPECT_EQ(run("emit scenarios/quickstart.yaml --for " + std::string(name)).exit, done) << name;
