@@ -76,6 +76,22 @@ TEST_F(SweepCommand, PredictAgreesWithTheWinner) {
   EXPECT_EQ(json::parse(predicted.out)["step_time_s"], best["step_time_s"]);
 }
 
+// Why a plan is not in the answer: it cannot run, or another is better, or it is not in the space.
+TEST_F(SweepCommand, SaysWhyAPlanIsNotTheBest) {
+  const std::string file = write("sweep.yaml", space());
+  const Outcome worse = run("sweep " + file + " --why tensor_parallel=1,recompute=full");
+  ASSERT_EQ(worse.exit, done) << worse.err;
+  EXPECT_THAT(worse.out, HasSubstr("% better"));
+  const Outcome best = run("sweep " + file + " --why sequence_parallel=true");
+  EXPECT_THAT(best.out, HasSubstr("None of the whole space is better"));
+  const Outcome none = run("sweep " + file + " --why tensor_parallel=1,pipeline_parallel=1");
+  EXPECT_EQ(none.exit, answered_no);
+  EXPECT_THAT(none.out, HasSubstr("does not fit in memory"));
+  EXPECT_THAT(run("sweep " + file + " --why tensor_parallel=3").err, HasSubstr("the space has tensor_parallel 1, 2, 4, 8"));
+  EXPECT_THAT(run("sweep " + file + " --why tensor_paralel=8").err, HasSubstr("tensor_parallel"));
+  EXPECT_EQ(run("sweep " + file + " --why tensor_parallel").exit, wrong_input);
+}
+
 // Layers of the best plans move between stages; the flags that it prints make predict time the same step.
 TEST_F(SweepCommand, RefinedPlansArePredictedAgain) {
   const std::string file =

@@ -28,6 +28,7 @@ struct Options {
   int refine = 0;
   bool help_file = false;
   std::string shard;
+  std::string why;
   std::string out;
   std::string format = "text";
 };
@@ -340,6 +341,59 @@ Exit finish(const Options& options, const Sweep& sweep, const SearchResult& foun
   return found.best.empty() ? Exit::answered_no : Exit::done;
 }
 
+/// The part of a sweep in which keys have the given values: "tensor_parallel=8,zero=1".
+/// @throws UserError for what is no key, or a value that the space does not have
+Sweep part_of(Sweep part, const std::string& text) {
+  std::size_t begin = 0;
+  while (begin <= text.size()) {
+    const std::size_t end = std::min(text.find(',', begin), text.size());
+    const std::string one = text.substr(begin, end - begin);
+    begin = end + 1;
+    const std::size_t equals = one.find('=');
+    if (equals == std::string::npos) throw UserError("--why " + text + ": write KEY=VALUE,KEY=VALUE");
+    const std::string name = one.substr(0, equals), value = one.substr(equals + 1);
+    std::vector<std::string> varied;
+    bool found = false;
+    std::string has;
+    for (Variant& variant : part.variants) {
+      for (Axis& axis : variant.axes) {
+        if (variant.name == part.variants.front().name) varied.emplace_back(axis.key->name);
+        if (axis.key->name != name) continue;
+        has = fmt::format("{}", fmt::join(axis.texts, ", "));
+        const auto place = std::find(axis.texts.begin(), axis.texts.end(), value) - axis.texts.begin();
+        if (place == static_cast<std::ptrdiff_t>(axis.texts.size())) continue;
+        axis.samples = {axis.samples[static_cast<std::size_t>(place)]};
+        axis.texts = {value};
+        found = true;
+      }
+    }
+    if (has.empty()) throw UserError("--why " + one + ": " + unknown_name("varied key", name, varied));
+    if (!found) throw UserError(fmt::format("--why {}: the space has {} {}", one, name, has));
+  }
+  return part;
+}
+
+/// Why no plan with these values is the best: what became of all of them, and how good the best of them is.
+Exit why(const Options& options, const Sweep& whole, SearchOptions search_options) {
+  const Sweep part = part_of(load_sweep(options.inputs.one_file("SWEEP"), options.inputs.overrides()), options.why);
+  search_options.top = 1;
+  const SearchResult found = search(part, search_options);
+  std::string text = fmt::format("{}, with {}\n\n", whole.name, options.why);
+  if (found.best.empty()) {
+    print_result(text + "None of these can run.\n\n" + tally_text(part, found, false));
+    return Exit::answered_no;
+  }
+  const SearchResult best = search(whole, search_options);
+  const auto score_of = [&](const Sweep& sweep, const Result& result) { return score(sweep, result, *sweep.objective); };
+  const double ratio = score_of(part, found.best[0]) / score_of(whole, best.best[0]);
+  text += "The best of these\n\n" + table(part, found.best) + "\n";
+  text += ratio > 1 ? fmt::format("By {} the best of all is {:.1f}% better:\n\n", whole.objective->name, 100 * (ratio - 1)) +
+                          table(whole, best.best) + "\n"
+                    : "None of the whole space is better.\n\n";
+  print_result(text + tally_text(part, found, false));
+  return Exit::done;
+}
+
 Exit run(const Options& options) {
   if (options.help_file) {
     print_result(sweep_help());
@@ -355,6 +409,7 @@ Exit run(const Options& options) {
   read_shard(options.shard, search_options);
   if (options.resume && options.out.empty())
     throw UserError("--resume goes on in a store: name it with --out FILE.sqlite");
+  if (!options.why.empty()) return why(options, sweep, search_options);
   const std::unique_ptr<Distributor> processes = launched_processes();
   search_options.distributor = processes.get();
   if (processes && !processes->coordinates()) {
@@ -401,6 +456,7 @@ constexpr const char* examples = R"(Examples:
   stepcast sweep scenarios/sweeps/gpt3-175b-4096-a100.yaml --top 5
   stepcast sweep SWEEP --out results.sqlite                       keeps what is simulated; --resume goes on after a stop
   stepcast sweep SWEEP --refine 3                                 moves layers between the stages of the best three
+  stepcast sweep SWEEP --why tensor_parallel=8,zero=3             why none of these is the best
   mpirun -n 4 stepcast sweep SWEEP --out results.sqlite           one of them hands out the work, all do it
   stepcast sweep SWEEP --shard 3/16 --out part-3.sqlite           one part of a Slurm array or an indexed job
   stepcast sweep merge part-*.sqlite --sweep SWEEP --out all.sqlite
@@ -420,6 +476,8 @@ Action add_sweep(CLI::App& app) {
                  "Of so many of the best, move layers between stages, and simulate every rank with the events executor")
       ->type_name("K")
       ->check(CLI::Range(0, 1000));
+  app.add_option("--why", options->why, "What became of the plans with these values: KEY=VALUE,KEY=VALUE")
+      ->type_name("PLANS");
   app.add_option("--out", options->out, "Keep what is simulated in an SQLite file")->type_name("FILE");
   app.add_flag("--resume", options->resume, "Go on in that file");
   app.add_option("--shard", options->shard, "Search one part of N: I/N, from 0/N")->type_name("I/N");
