@@ -141,9 +141,10 @@ class Walk {
     batch_known_ = std::max({degrees_known_, place("microbatch"), place("global_batch")});
   }
 
-  /// @param visit  called with (id, plan) of each plan that passes
-  template <class Visit>
-  void run(std::uint64_t begin, std::uint64_t end, Tally& tally, Reasons& reasons, Visit&& visit) {
+  /// @param visit    called with (id, plan) of each plan that passes
+  /// @param refused  called with (begin, end, reason) of stretches that do not
+  template <class Visit, class Refused>
+  void run(std::uint64_t begin, std::uint64_t end, Tally& tally, Reasons& reasons, Visit&& visit, Refused&& refused) {
     plan_ = variant_.base.plan;
     std::uint64_t id = begin;
     for (std::size_t i = 0; i < digits_.size(); ++i) set(i, begin / block_[i + 1] % variant_.axes[i].samples.size());
@@ -158,6 +159,7 @@ class Walk {
         tally.same += next - id;
       } else {
         reasons.add(*wrong, next - id);
+        refused(id, next, *wrong);
       }
       advance(id, next);
       id = next;
@@ -239,6 +241,8 @@ struct Worker {
   std::vector<std::unique_ptr<Walk>> walks;
   std::vector<Waiting> waiting;
   std::vector<Waiting> batch;  ///< to be simulated next
+  /// Refused plans by reason, variant and group.
+  std::unordered_map<std::string, std::map<std::pair<std::uint32_t, std::uint64_t>, std::uint64_t>> refused;
   double dropped =
       std::numeric_limits<double>::infinity();  ///< the least score at its bound that there was no room for
   Tally tally;
@@ -253,7 +257,10 @@ class Search {
   /// @param performs  a coordinator's tasks
   Search(const Sweep& sweep, const SearchOptions& options, bool performs)
       : sweep_(sweep), options_(options), performs_(performs), begun_(Clock::now()) {
-    for (const Variant& variant : sweep.variants) facts_.push_back(facts_of(variant, sweep));
+    for (const Variant& variant : sweep.variants) {
+      facts_.push_back(facts_of(variant, sweep));
+      group_size_.push_back(groups_of(variant).second);
+    }
   }
 
   SearchResult of(const std::vector<Result>& results) {
@@ -307,11 +314,12 @@ class Search {
   };
   std::vector<Piece> pieces() const {
     // Small enough to go round all threads and shards, large enough that neighbours share their blocks.
-    const std::uint64_t grain = std::clamp<std::uint64_t>(sweep_.size() / 256, 64, 1U << 15U);
+    const std::uint64_t wanted = std::clamp<std::uint64_t>(sweep_.size() / 256, 64, 1U << 15U);
     std::vector<Piece> pieces;
     std::uint64_t index = 0;
     for (std::uint32_t v = 0; v < sweep_.variants.size(); ++v) {
       const std::uint64_t size = sweep_.variants[v].size();
+      const std::uint64_t grain = (wanted + group_size_[v] - 1) / group_size_[v] * group_size_[v];  // whole groups
       for (std::uint64_t begin = 0; begin < size; begin += grain, ++index) {
         if (index % static_cast<std::uint64_t>(options_.shards) != static_cast<std::uint64_t>(options_.shard)) continue;
         pieces.push_back({v, begin, std::min(size, begin + grain)});
@@ -337,6 +345,7 @@ class Search {
       }
     }
     if (first) walk_seconds_ = since(walk_began);
+    if (first) record_refused();
     return complete_to;
   }
 
@@ -350,10 +359,14 @@ class Search {
             Tally again;
             Reasons none;
             walk_of(worker, piece.variant)
-                .run(piece.begin, piece.end, first ? worker.tally : again, first ? worker.reasons : none,
-                     [&](std::uint64_t id, const ParallelPlan& plan) {
-                       consider(worker, piece.variant, id, plan, from, first);
-                     });
+                .run(
+                    piece.begin, piece.end, first ? worker.tally : again, first ? worker.reasons : none,
+                    [&](std::uint64_t id, const ParallelPlan& plan) {
+                      consider(worker, piece.variant, id, plan, from, first);
+                    },
+                    [&](std::uint64_t begin, std::uint64_t end, const std::string& reason) {
+                      if (first) note_refused(worker, piece.variant, begin, end, reason);
+                    });
             walked_ += piece.end - piece.begin;
             report();
           }
@@ -382,7 +395,9 @@ class Search {
                 bool first) {
     Evaluator& evaluator = evaluator_of(worker, variant);
     const auto refuse = [&](const std::string& reason) {
-      if (first) worker.reasons.add(reason, 1);
+      if (!first) return;
+      worker.reasons.add(reason, 1);
+      note_refused(worker, variant, id, id + 1, reason);
     };
     if (const std::string& reason = evaluator.set_plan(plan); !reason.empty()) return refuse(reason);
     for (const Constraint& constraint : sweep_.constraints) {
@@ -431,6 +446,40 @@ class Search {
       return point.first <= candidate.score && point.second <= candidate.second &&
              (point.first < candidate.score || point.second < candidate.second);
     });
+  }
+
+  /// Refused plans are counted by the values of the first axes: as many of these as make so many combinations at most.
+  static constexpr std::uint64_t most_groups = 200'000;
+  std::pair<std::size_t, std::uint64_t> groups_of(const Variant& variant) const {
+    std::size_t axes = 0;
+    std::uint64_t combinations = 1;
+    while (axes < variant.axes.size() && combinations * variant.axes[axes].samples.size() <= most_groups)
+      combinations *= variant.axes[axes++].samples.size();
+    return {axes, variant.size() / combinations};
+  }
+
+  void note_refused(Worker& worker, std::uint32_t variant, std::uint64_t begin, std::uint64_t end,
+                    const std::string& reason) {
+    if (options_.recorder == nullptr || performs_) return;
+    const std::uint64_t block = group_size_[variant];
+    auto& counts = worker.refused[reason];
+    for (std::uint64_t group = begin / block; group * block < end; ++group) {
+      counts[{variant, group}] += std::min(end, (group + 1) * block) - std::max(begin, group * block);
+    }
+  }
+
+  void record_refused() {
+    if (options_.recorder == nullptr) return;
+    for (Worker& worker : workers_) {
+      for (const auto& [reason, groups] : worker.refused) {
+        for (const auto& [group, count] : groups) {
+          const auto& [variant, number] = group;
+          options_.recorder->refuse(
+              {variant, number * group_size_[variant], groups_of(sweep_.variants[variant]).first, count, reason});
+        }
+      }
+      worker.refused.clear();
+    }
   }
 
   const Objective* first_objective() const { return sweep_.pareto.empty() ? sweep_.objective : sweep_.pareto[0]; }
@@ -801,6 +850,7 @@ class Search {
   std::vector<Point> front_;
   std::atomic<double> threshold_{std::numeric_limits<double>::infinity()};
   std::atomic<std::uint64_t> walked_{0}, simulated_{0}, waiting_{0};
+  std::vector<std::uint64_t> group_size_;  ///< by variant
   std::uint64_t total_ = 0;
   Clock::time_point reported_ = Clock::now();
   double walk_seconds_ = 0, simulate_seconds_ = 0;

@@ -28,6 +28,15 @@ struct Result {
   double memory_bytes = 0;  ///< of the fullest GPU
 };
 
+/// Configurations that cannot run for one reason, of those that share the values of the first axes.
+struct Refusal {
+  std::uint32_t variant = 0;
+  std::uint64_t id = 0;  ///< the first that shares them
+  std::size_t axes = 0;  ///< so many axes
+  std::uint64_t count = 0;
+  std::string reason;
+};
+
 /// What became of every configuration.
 struct Tally {
   std::uint64_t considered = 0;
@@ -54,6 +63,7 @@ class Recorder {
   /// @return whether the configuration was simulated before; then `result` is filled in
   virtual bool known(std::uint32_t variant, std::uint64_t id, Result& result) = 0;
   virtual void record(const Result& result) = 0;
+  virtual void refuse(const Refusal&) {}
 };
 
 struct SearchOptions {

@@ -14,7 +14,7 @@
 namespace stepcast {
 namespace {
 
-constexpr int schema_version = 1;
+constexpr int schema_version = 2;
 
 std::string quoted(std::string_view text) {
   std::string out = "'";
@@ -69,6 +69,11 @@ Store::Store(const std::string& path, const Sweep& sweep, const std::string& ver
         "CREATE TABLE IF NOT EXISTS result(variant INTEGER, configuration INTEGER, step_time_s REAL, bound_s REAL, "
         "memory_gib REAL{}, PRIMARY KEY(variant, configuration)) WITHOUT ROWID",
         columns));
+    execute(
+        fmt::format("CREATE TABLE IF NOT EXISTS refused(variant INTEGER, configuration INTEGER, reason TEXT, count "
+                    "INTEGER{}, PRIMARY "
+                    "KEY(variant, configuration, reason)) WITHOUT ROWID",
+                    columns));
     execute("CREATE TABLE IF NOT EXISTS tally(shard TEXT, what TEXT, count INTEGER, PRIMARY KEY(shard, what))");
     sqlite3_stmt* row = nullptr;
     checked(sqlite3_prepare_v2(db_, "SELECT fingerprint, (SELECT count(*) FROM result) FROM sweep", -1, &row, nullptr));
@@ -99,12 +104,15 @@ Store::Store(const std::string& path, const Sweep& sweep, const std::string& ver
     for (std::size_t i = 0; i < varied(sweep).size(); ++i) marks += ", ?";
     checked(sqlite3_prepare_v2(db_, ("INSERT OR REPLACE INTO result VALUES(?, ?, ?, ?, ?" + marks + ")").c_str(), -1,
                                &insert_, nullptr));
+    checked(sqlite3_prepare_v2(db_, ("INSERT OR REPLACE INTO refused VALUES(?, ?, ?, ?" + marks + ")").c_str(), -1,
+                               &refuse_, nullptr));
     checked(sqlite3_prepare_v2(
         db_, "SELECT step_time_s, bound_s, memory_gib FROM result WHERE variant=? AND configuration=?", -1, &find_,
         nullptr));
   } catch (...) {
     sqlite3_finalize(insert_);
     sqlite3_finalize(find_);
+    sqlite3_finalize(refuse_);
     sqlite3_close(db_);
     close(lock_);
     throw;
@@ -118,6 +126,7 @@ Store::~Store() {
   }
   sqlite3_finalize(insert_);
   sqlite3_finalize(find_);
+  sqlite3_finalize(refuse_);
   sqlite3_close(db_);
   unlink((path_ + ".lock").c_str());
   close(lock_);
@@ -159,40 +168,70 @@ bool Store::known(std::uint32_t variant, std::uint64_t id, Result& result) {
 
 void Store::record(const Result& result) {
   pending_.push_back(result);
+  flush_when_due();
+}
+
+void Store::refuse(const Refusal& refusal) {
+  refused_.push_back(refusal);
+  flush_when_due();
+}
+
+void Store::flush_when_due() {
   const auto now = std::chrono::steady_clock::now();
-  if (pending_.size() >= 4096 || now - flushed_ > std::chrono::milliseconds(500)) flush();
+  if (pending_.size() + refused_.size() >= 4096 || now - flushed_ > std::chrono::milliseconds(500)) flush();
 }
 
 void Store::flush() {
   flushed_ = std::chrono::steady_clock::now();
-  if (pending_.empty()) return;
-  const std::vector<const PlanKey*> keys = varied(sweep_);
+  if (pending_.empty() && refused_.empty()) return;
   execute("BEGIN IMMEDIATE");
   for (const Result& result : pending_) {
-    const Variant& variant = sweep_.variants[result.variant];
-    ParallelPlan plan = variant.plan(result.id);
-    complete(plan, variant.base);
     sqlite3_bind_int64(insert_, 1, result.variant);
     sqlite3_bind_int64(insert_, 2, static_cast<std::int64_t>(result.id));
     sqlite3_bind_double(insert_, 3, result.step_s);
     sqlite3_bind_double(insert_, 4, result.bound_s);
     sqlite3_bind_double(insert_, 5, result.memory_bytes / 1073741824.0);
-    for (std::size_t i = 0; i < keys.size(); ++i) {
-      const std::string text = text_of(plan, *keys[i]);
-      sqlite3_bind_text(insert_, static_cast<int>(i) + 6, text.c_str(), static_cast<int>(text.size()),
-                        SQLITE_TRANSIENT);
-    }
-    const int code = sqlite3_step(insert_);
-    sqlite3_reset(insert_);
-    if (code != SQLITE_DONE) {
-      const std::string said = sqlite3_errmsg(db_);
-      sqlite3_exec(db_, "ROLLBACK", nullptr, nullptr, nullptr);
-      pending_.clear();
-      fail(code, said);
-    }
+    bind_keys(insert_, 6, result.variant, result.id, sweep_.variants[result.variant].axes.size());
+    step(insert_);
+  }
+  for (const Refusal& refusal : refused_) {
+    sqlite3_bind_int64(refuse_, 1, refusal.variant);
+    sqlite3_bind_int64(refuse_, 2, static_cast<std::int64_t>(refusal.id));
+    sqlite3_bind_text(refuse_, 3, refusal.reason.c_str(), static_cast<int>(refusal.reason.size()), SQLITE_TRANSIENT);
+    sqlite3_bind_int64(refuse_, 4, static_cast<std::int64_t>(refusal.count));
+    bind_keys(refuse_, 5, refusal.variant, refusal.id, refusal.axes);
+    step(refuse_);
   }
   pending_.clear();
+  refused_.clear();
   execute("COMMIT");
+}
+
+void Store::bind_keys(sqlite3_stmt* statement, int first, std::uint32_t variant, std::uint64_t id, std::size_t axes) {
+  const Variant& of = sweep_.variants[variant];
+  ParallelPlan plan = of.plan(id);
+  complete(plan, of.base);
+  for (const PlanKey* key : varied(sweep_)) {
+    const auto axis =
+        std::find_if(of.axes.begin(), of.axes.end(), [&](const Axis& one) { return one.key == key; }) - of.axes.begin();
+    const std::string text = text_of(plan, *key);
+    if (axis < static_cast<std::ptrdiff_t>(of.axes.size()) && axis >= static_cast<std::ptrdiff_t>(axes)) {
+      sqlite3_bind_null(statement, first++);
+    } else {
+      sqlite3_bind_text(statement, first++, text.c_str(), static_cast<int>(text.size()), SQLITE_TRANSIENT);
+    }
+  }
+}
+
+void Store::step(sqlite3_stmt* statement) {
+  const int code = sqlite3_step(statement);
+  sqlite3_reset(statement);
+  if (code == SQLITE_DONE) return;
+  const std::string said = sqlite3_errmsg(db_);
+  sqlite3_exec(db_, "ROLLBACK", nullptr, nullptr, nullptr);
+  pending_.clear();
+  refused_.clear();
+  fail(code, said);
 }
 
 void Store::finish(const std::string& shard, const Tally& tally) {
@@ -227,6 +266,7 @@ void Store::merge(const std::string& path) {
   if (!finished) throw UserError(fmt::format("{} is of a shard that has not finished: --resume it first", path));
   execute("BEGIN IMMEDIATE");
   execute("INSERT OR REPLACE INTO result SELECT * FROM other.result");
+  execute("INSERT OR REPLACE INTO refused SELECT * FROM other.refused");
   execute("INSERT OR REPLACE INTO tally SELECT * FROM other.tally");
   execute("COMMIT");
   execute("DETACH other");

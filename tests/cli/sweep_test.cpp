@@ -76,6 +76,19 @@ TEST_F(SweepCommand, PredictAgreesWithTheWinner) {
   EXPECT_EQ(json::parse(predicted.out)["step_time_s"], best["step_time_s"]);
 }
 
+// The store knows of every plan that cannot run, and why.
+TEST_F(SweepCommand, AStoreHoldsWhatIsRefused) {
+  if (shell("sqlite3 --version").exit != 0) GTEST_SKIP() << "no sqlite3";
+  const std::string store = path("out.sqlite"), file = write("sweep.yaml", space());
+  const json found = json::parse(run("sweep " + file + " --format json --jobs 2 --out " + store).out);
+  std::int64_t infeasible = 0;
+  for (const auto& [reason, count] : found["infeasible"].items()) infeasible += count.get<std::int64_t>();
+  const auto query = [&](const std::string& text) { return shell("sqlite3 " + store + " \"" + text + "\"").out; };
+  EXPECT_EQ(query("select sum(count) from refused"), std::to_string(infeasible) + "\n");
+  EXPECT_THAT(query("select distinct reason from refused where tensor_parallel='1' and pipeline_parallel='1'"),
+              HasSubstr("does not fit in memory"));
+}
+
 // Why a plan is not in the answer: it cannot run, or another is better, or it is not in the space.
 TEST_F(SweepCommand, SaysWhyAPlanIsNotTheBest) {
   const std::string file = write("sweep.yaml", space());
@@ -87,7 +100,8 @@ TEST_F(SweepCommand, SaysWhyAPlanIsNotTheBest) {
   const Outcome none = run("sweep " + file + " --why tensor_parallel=1,pipeline_parallel=1");
   EXPECT_EQ(none.exit, answered_no);
   EXPECT_THAT(none.out, HasSubstr("does not fit in memory"));
-  EXPECT_THAT(run("sweep " + file + " --why tensor_parallel=3").err, HasSubstr("the space has tensor_parallel 1, 2, 4, 8"));
+  EXPECT_THAT(run("sweep " + file + " --why tensor_parallel=3").err,
+              HasSubstr("the space has tensor_parallel 1, 2, 4, 8"));
   EXPECT_THAT(run("sweep " + file + " --why tensor_paralel=8").err, HasSubstr("tensor_parallel"));
   EXPECT_EQ(run("sweep " + file + " --why tensor_parallel").exit, wrong_input);
 }

@@ -384,12 +384,15 @@ Exit why(const Options& options, const Sweep& whole, SearchOptions search_option
     return Exit::answered_no;
   }
   const SearchResult best = search(whole, search_options);
-  const auto score_of = [&](const Sweep& sweep, const Result& result) { return score(sweep, result, *sweep.objective); };
+  const auto score_of = [&](const Sweep& sweep, const Result& result) {
+    return score(sweep, result, *sweep.objective);
+  };
   const double ratio = score_of(part, found.best[0]) / score_of(whole, best.best[0]);
   text += "The best of these\n\n" + table(part, found.best) + "\n";
-  text += ratio > 1 ? fmt::format("By {} the best of all is {:.1f}% better:\n\n", whole.objective->name, 100 * (ratio - 1)) +
-                          table(whole, best.best) + "\n"
-                    : "None of the whole space is better.\n\n";
+  text += ratio > 1
+              ? fmt::format("By {} the best of all is {:.1f}% better:\n\n", whole.objective->name, 100 * (ratio - 1)) +
+                    table(whole, best.best) + "\n"
+              : "None of the whole space is better.\n\n";
   print_result(text + tally_text(part, found, false));
   return Exit::done;
 }
