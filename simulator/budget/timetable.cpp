@@ -51,11 +51,15 @@ std::int64_t Timetable::checkpoints(std::int64_t steps, CheckpointLevel level) c
   return taken;
 }
 
+std::int64_t Timetable::evaluations(std::int64_t steps) const {
+  return evaluate_every_ > 0 ? steps / evaluate_every_ : 0;
+}
+
 Seconds Timetable::time(std::int64_t steps) const {
   double seconds =
       productive(steps).si() * (1 + data_share_) + static_cast<double>(checkpoints(steps)) * storage_.stall;
   if (memory_.interval > 0) seconds += static_cast<double>(checkpoints(steps, CheckpointLevel::memory)) * memory_.stall;
-  if (evaluate_every_ > 0) seconds += static_cast<double>(steps / evaluate_every_) * evaluation_;
+  seconds += static_cast<double>(evaluations(steps)) * evaluation_;
   return Seconds(seconds);
 }
 
@@ -92,9 +96,7 @@ std::int64_t Timetable::last_checkpoint(std::int64_t steps, CheckpointLevel whic
   return step;
 }
 
-Seconds Timetable::evaluation_time() const {
-  return Seconds(evaluate_every_ > 0 ? static_cast<double>(steps_ / evaluate_every_) * evaluation_ : 0);
-}
+Seconds Timetable::evaluation_time() const { return static_cast<double>(evaluations(steps_)) * Seconds(evaluation_); }
 Seconds Timetable::data_time() const { return data_share_ * productive(steps_); }
 Seconds Timetable::checkpoint_time() const {
   const auto in_memory = static_cast<double>(checkpoints(steps_, CheckpointLevel::memory));

@@ -51,6 +51,7 @@ class Timetable {
   };
 
   const Level& of(CheckpointLevel level) const { return level == CheckpointLevel::storage ? storage_ : memory_; }
+  std::int64_t evaluations(std::int64_t steps) const;
   double intervals(std::int64_t steps, const Level& level) const;
 
   std::vector<Stretch> stretches_;

@@ -327,8 +327,8 @@ CheckpointTerms::Memory read_memory(const YamlValue& value) {
 
 }  // namespace
 
-MemoryCheckpoints CheckpointTerms::Memory::of(Bytes size, std::int64_t gpus, const CheckpointStorage& storage) const {
-  MemoryCheckpoints copies = memory_checkpoints(size, gpus, storage);
+MemoryCheckpoints CheckpointTerms::Memory::of(Bytes size, std::int64_t gpus, const CheckpointStorage& to) const {
+  MemoryCheckpoints copies = memory_checkpoints(size, gpus, to);
   copies.stall = stall.value_or(copies.stall);
   copies.load = load.value_or(copies.load);
   copies.interval = interval;

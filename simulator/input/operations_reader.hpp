@@ -40,7 +40,7 @@ struct CheckpointTerms {
     std::optional<Seconds> stall, load, interval;
     bool survive_loss_of_node = false;
 
-    MemoryCheckpoints of(Bytes size, std::int64_t gpus, const CheckpointStorage& storage) const;
+    MemoryCheckpoints of(Bytes size, std::int64_t gpus, const CheckpointStorage& to) const;
   };
   std::optional<Memory> memory;
   std::optional<Seconds> interval;
