@@ -4,6 +4,7 @@
 
 #include "simulator/evaluator.hpp"
 #include "simulator/input/input.hpp"
+#include "simulator/search/search.hpp"
 
 namespace stepcast {
 namespace {
@@ -55,6 +56,39 @@ void SetPlan(benchmark::State& state) {
   }
 }
 BENCHMARK(SetPlan);
+
+/// Everything that fits of a space of pipelines of 4 to 16 stages and up to 6 chunks, on one thread.
+void SweepOfEverything(benchmark::State& state) {
+  Sweep sweep;
+  sweep.objective = find_objective("step_time");
+  Variant variant;
+  variant.base = gpt3();
+  const std::pair<const char*, std::vector<std::string>> space[] = {{"tensor_parallel", {"4", "8"}},
+                                                                    {"sequence_parallel", {"true", "false"}},
+                                                                    {"microbatch", {"1", "2"}},
+                                                                    {"recompute", {"none", "selective", "full"}},
+                                                                    {"pipeline_parallel", {"4", "8", "16"}},
+                                                                    {"virtual_stages", {"1", "2", "3", "6"}},
+                                                                    {"overlap_p2p", {"true", "false"}},
+                                                                    {"zero", {"0", "1"}},
+                                                                    {"overlap_grad_reduce", {"true", "false"}},
+                                                                    {"overlap_param_gather", {"true", "false"}}};
+  for (const auto& [name, texts] : space) {
+    Axis axis;
+    axis.key = find_plan_key(name);
+    for (const std::string& text : texts) {
+      axis.texts.push_back(text);
+      axis.samples.push_back(variant.base.plan);
+      assign(axis.samples.back(), *axis.key, text);
+    }
+    variant.axes.push_back(std::move(axis));
+  }
+  sweep.variants.push_back(std::move(variant));
+  std::uint64_t simulated = 0;
+  for (auto _ : state) simulated += search(sweep, {.jobs = 1, .exhaustive = true}).tally.simulated;
+  state.SetItemsProcessed(static_cast<std::int64_t>(simulated));
+}
+BENCHMARK(SweepOfEverything)->Unit(benchmark::kMillisecond);
 
 }  // namespace
 }  // namespace stepcast
