@@ -1,6 +1,8 @@
 #include "simulator/base/optimise.hpp"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 
 #include <nlopt.hpp>
 
@@ -58,6 +60,31 @@ std::vector<double> minimise(const std::function<double(const std::vector<double
   search(nlopt::GN_CRS2_LM, effort.global, 0);
   search(nlopt::LN_SBPLX, effort.local, 0.1);
   return inside(best);
+}
+
+double lowest_point(const std::function<double(double)>& value, double from, double to) {
+  CHECK(from < to, "a search has a range");
+  constexpr int cells = 256;
+  const double cell = (to - from) / cells;
+  double best = from, lowest = std::numeric_limits<double>::infinity();
+  for (int i = 0; i <= cells; ++i) {
+    const double x = from + i * cell, y = value(x);
+    if (y < lowest) lowest = y, best = x;
+  }
+  constexpr double golden = 0.6180339887498949;
+  double low = std::max(from, best - cell), high = std::min(to, best + cell);
+  double a = high - golden * (high - low), b = low + golden * (high - low), at_a = value(a), at_b = value(b);
+  while (high - low > 1e-10 * std::max(1.0, std::abs(best))) {
+    if (at_a <= at_b) {
+      high = b, b = a, at_b = at_a;
+      a = high - golden * (high - low), at_a = value(a);
+    } else {
+      low = a, a = b, at_a = at_b;
+      b = low + golden * (high - low), at_b = value(b);
+    }
+  }
+  const double middle = 0.5 * (low + high);
+  return value(middle) <= lowest ? middle : best;
 }
 
 }  // namespace stepcast

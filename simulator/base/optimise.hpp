@@ -24,4 +24,8 @@ struct Effort {
 std::vector<double> minimise(const std::function<double(const std::vector<double>&)>& objective,
                              const std::vector<Unknown>& unknowns, const Effort& effort, std::uint64_t seed);
 
+/// The lowest point of a function of one number with one valley, perhaps between plateaus: the best of a grid, then golden
+/// section. Infinity stands for where there is no value.
+double lowest_point(const std::function<double(double)>& value, double from, double to);
+
 }  // namespace stepcast

@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include <fmt/format.h>
 
 #include "simulator/base/error.hpp"
+#include "simulator/base/optimise.hpp"
 #include "simulator/engine/expected_slowest.hpp"
 #include "simulator/engine/random.hpp"
 
@@ -20,31 +20,6 @@ void check_budget(Flops budget) {
 
 double per_token(const FlopsPerToken& flops_per_token, double parameters) {
   return flops_per_token ? flops_per_token(parameters) : 6 * parameters;
-}
-
-/// The lowest point of a function with one valley, perhaps between plateaus: the best of a grid, then golden section.
-template <class Function>
-double lowest_point(Function&& value, double from, double to) {
-  constexpr int cells = 256;
-  const double cell = (to - from) / cells;
-  double best = from, lowest = std::numeric_limits<double>::infinity();
-  for (int i = 0; i <= cells; ++i) {
-    const double x = from + i * cell, y = value(x);
-    if (y < lowest) lowest = y, best = x;
-  }
-  constexpr double golden = 0.6180339887498949;
-  double low = std::max(from, best - cell), high = std::min(to, best + cell);
-  double a = high - golden * (high - low), b = low + golden * (high - low), at_a = value(a), at_b = value(b);
-  while (high - low > 1e-10 * std::max(1.0, std::abs(best))) {
-    if (at_a <= at_b) {
-      high = b, b = a, at_b = at_a;
-      a = high - golden * (high - low), at_a = value(a);
-    } else {
-      low = a, a = b, at_a = at_b;
-      b = low + golden * (high - low), at_b = value(b);
-    }
-  }
-  return 0.5 * (low + high);
 }
 
 const ParametricLoss* parametric(const ScalingLaw& law) {

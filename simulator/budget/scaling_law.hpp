@@ -100,6 +100,7 @@ struct ScalingLaw {
   std::string name;
   std::string description;
   std::string source;
+  std::string note;  ///< what a reader should know
   std::optional<std::variant<ParametricLoss, KaplanLoss>> form;
   std::optional<Frontier> frontier;  ///< goes before the form when the best sizes of a budget are asked for
   SizeCount size = SizeCount::total;

@@ -42,7 +42,7 @@ struct PresetInfo {
   std::string name;
   std::string description;
 };
-/// @param kind models | gpus | nodes | fabrics | clusters | frameworks
+/// @param kind models | gpus | nodes | fabrics | clusters | frameworks | scaling-laws
 std::vector<PresetInfo> list_presets(const std::string& kind);
 
 /// The architectures of Hugging Face configurations that `model: {hf: ...}` reads.

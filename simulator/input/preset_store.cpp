@@ -19,12 +19,13 @@ struct KindText {
   std::string_view singular;
   std::string_view folder;
 };
-constexpr std::array<KindText, 6> kinds{{{"models", "model", "models/presets"},
+constexpr std::array<KindText, 7> kinds{{{"models", "model", "models/presets"},
                                          {"gpus", "GPU", "hardware_profiles/gpus"},
                                          {"nodes", "node", "hardware_profiles/nodes"},
                                          {"fabrics", "fabric", "hardware_profiles/fabrics"},
                                          {"clusters", "cluster", "hardware_profiles/clusters"},
-                                         {"frameworks", "framework", "hardware_profiles/frameworks"}}};
+                                         {"frameworks", "framework", "hardware_profiles/frameworks"},
+                                         {"scaling-laws", "scaling law", "models/scaling_laws"}}};
 
 const KindText& text_of(PresetKind kind) { return kinds[static_cast<std::size_t>(kind)]; }
 

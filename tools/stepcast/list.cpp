@@ -90,6 +90,7 @@ const std::vector<Kind>& kinds() {
       {"dispatchers", "framework: {dispatcher: NAME, ...}, of tokens to experts", dispatchers},
       {"collectives", "chosen by size and ranks; stepcast collective --algorithm NAME", collectives},
       {"topologies", "of a node: interconnect: NAME; of a fabric: topology: NAME", topologies},
+      {"scaling-laws", "of a budget: scaling_law: NAME", list_presets},
       {"flops", "flops_convention: NAME", flops},
       {"formats", "--format NAME", formats},
   };
