@@ -31,22 +31,13 @@ SizeWish wish_of(const Question& question) {
 
 /// N as the law counts it.
 double law_parameters(const ScalingLaw& law, const Architecture& model) {
-  const ParameterCount count = count_parameters(model);
+  const ModelSize count = count_parameters(model);
   return law.size == SizeCount::non_embedding ? count.non_embedding : count.active;
 }
 
 std::optional<double> loss_of(const ScalingLaw& law, const Architecture& model, double tokens) {
   if (!has_loss(law)) return std::nullopt;
   return loss(law, law_parameters(law, model), tokens);
-}
-
-/// The bandwidths that hold when nobody states any, by node: Llama-3's storage writes 2 TB/s for 2,048 nodes (arXiv
-/// 2407.21783, sec. 3.3.1); a trillion parameters were read at 1 TB/s on 384 (Narayanan et al. 2021, sec. 5.10).
-CheckpointStorage default_storage(std::int64_t nodes) {
-  CheckpointStorage storage;
-  storage.write = BytesPerSecond(1e9 * static_cast<double>(nodes));
-  storage.read = BytesPerSecond(2.6e9 * static_cast<double>(nodes));
-  return storage;
 }
 
 /// What a run that is like another takes from it.
@@ -69,7 +60,7 @@ class Run {
     run.name = option_.name;
     run.wanted = wanted;
     run.model = question_.model ? *question_.model : shaped(wanted.parameters);
-    const ParameterCount count = count_parameters(run.model);
+    const ModelSize count = count_parameters(run.model);
     run.parameters = count.total;
     run.active_parameters = count.active;
     // The model that can be built is a little larger or smaller than was wanted: the tokens make up for it.
@@ -90,10 +81,28 @@ class Run {
     return run;
   }
 
+  /// Heads and layers divide by the degrees that models of that size are trained with; if none such comes near the size,
+  /// by nothing.
   Architecture shaped(double parameters) const {
     ShapeRequest request = question_.shape;
     request.parameters = parameters;
-    return shape_for(request).model;
+    request.of = question_.law.size == SizeCount::non_embedding ? ShapeSize::non_embedding : ShapeSize::active;
+    if (question_.law.compute == ComputeCount::non_embedding_per_token) {
+      request.of = ShapeSize::non_embedding_with_attention;
+    }
+    for (const RecipeRule& rule : question_.recipe) {
+      request.sequence_length = std::max(request.sequence_length, static_cast<double>(rule.sequence_length));
+    }
+    if (parameters > 3e9) request.tensor_parallel = std::min(8, option_.base.cluster.gpus_per_node);
+    request.layers_divide_by = parameters > 2e11 ? 8 : parameters > 2e10 ? 4 : parameters > 3e9 ? 2 : 1;
+    ShapeAnswer found = shape_of(request);
+    if (!found.shape) {
+      request.tensor_parallel = request.layers_divide_by = 1;
+      found = shape_of(request);
+    }
+    if (found.shape) return found.shape->model;
+    if (found.nearest) return found.nearest->model;
+    throw UserError(found.refusal);
   }
 
  private:
@@ -131,12 +140,12 @@ class Run {
           std::max<std::int64_t>(1, run.gpus / main.job.plan.data_parallel / input.gpus_per_node);
     }
     input.reliability = option_.reliability;
-    const CheckpointStorage storage = option_.storage.value_or(default_storage(input.nodes));
+    const CheckpointStorage storage = option_.storage.value_or(default_checkpoint_storage(static_cast<double>(input.nodes)));
     input.checkpoint = checkpoint_cost(checkpoint_size(run.parameters, option_.checkpoint_state), run.gpus, storage,
                                        option_.checkpoint_mode);
     input.checkpoint_interval = option_.checkpoint_interval;
     input.evaluation = question_.evaluation;
-    input.spikes = question_.spikes;
+    input.spikes.per_step = question_.loss_spikes / run.pace.steps();
     input.data_share = question_.data_share;
     run.checkpoint = input.checkpoint;
     run.campaign = simulate_campaign(input, question_.trials, question_.seed);

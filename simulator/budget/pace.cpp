@@ -27,7 +27,7 @@ std::vector<std::int64_t> batches(const RecipePhase& phase, std::int64_t gpus) {
   std::vector<std::int64_t> all{multiple(1)};
   for (std::int64_t of : {odd_part(gpus), odd_part(gpus) * 8}) {
     if (const std::int64_t batch = multiple(of);
-        static_cast<double>(batch) < 1.25 * asked && batch > 0.8 * asked && batch != all.back()) {
+        static_cast<double>(batch) < 1.25 * asked && static_cast<double>(batch) > 0.8 * asked && batch != all.back()) {
       all.push_back(batch);
     }
   }

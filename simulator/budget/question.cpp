@@ -21,4 +21,11 @@ std::vector<RecipePhase> phases_of(const std::vector<RecipeRule>& rules, double 
   return phases;
 }
 
+CheckpointStorage default_checkpoint_storage(double nodes) {
+  CheckpointStorage storage;
+  storage.write = BytesPerSecond(1e9 * nodes);
+  storage.read = BytesPerSecond(2.6e9 * nodes);
+  return storage;
+}
+
 }  // namespace stepcast

@@ -42,7 +42,7 @@ struct ClusterOption {
   Job base;  ///< cluster, framework and precision; the model is put in its place
   PlanSpace space;
   Reliability reliability;
-  std::optional<CheckpointStorage> storage;  ///< absent: ten seconds a checkpoint are assumed ... see checkpoint()
+  std::optional<CheckpointStorage> storage;  ///< absent: default_checkpoint_storage()
   CheckpointMode checkpoint_mode = CheckpointMode::asynchronous;
   CheckpointState checkpoint_state;
   std::optional<Seconds> checkpoint_interval;
@@ -57,6 +57,10 @@ struct ClusterOption {
   Watts power_per_gpu;  ///< zero: from the simulated step
 };
 
+/// The bandwidths that hold when nobody states any, by node: Llama-3's storage writes 2 TB/s for 2,048 nodes (arXiv
+/// 2407.21783, sec. 3.3.1); a trillion parameters were read at 1 TB/s on 384 (Narayanan et al. 2021, sec. 5.10).
+CheckpointStorage default_checkpoint_storage(double nodes);
+
 struct Question {
   std::string name;
   Budget budget;
@@ -69,7 +73,7 @@ struct Question {
   std::optional<LifetimePrices> prices;  ///< of serving, and of training beside it
   std::vector<RecipeRule> recipe;
   EvaluationStops evaluation;
-  LossSpikes spikes;
+  double loss_spikes = 0;  ///< over the whole run
   double data_share = 0;
   std::vector<ClusterOption> clusters;
   LearnedErrors learned;  ///< of predictions, for the interval of the step time

@@ -15,9 +15,9 @@ ModelGraph graph_of(const Architecture& model) {
 
 }  // namespace
 
-ParameterCount count_parameters(const Architecture& model) {
+ModelSize count_parameters(const Architecture& model) {
   const ModelGraph graph = graph_of(model);
-  ParameterCount count{parameters(graph), active_parameters(graph), 0};
+  ModelSize count{parameters(graph), active_parameters(graph), 0};
   const double head = model.tied_embeddings ? 0 : static_cast<double>(model.vocab * model.hidden);
   count.non_embedding = count.total - parameters(graph.embedding, graph.hidden) - head;
   return count;

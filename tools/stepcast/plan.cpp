@@ -1,0 +1,81 @@
+#include <memory>
+
+#include <fmt/format.h>
+
+#include "simulator/base/files.hpp"
+#include "simulator/budget/answer_formats.hpp"
+#include "simulator/input/question_reader.hpp"
+#include "tools/stepcast/command.hpp"
+
+namespace stepcast::cli {
+namespace {
+
+struct Options {
+  Inputs inputs;
+  bool help_file = false;
+  std::string out;
+  std::string format = "text";
+};
+
+constexpr const char* examples = R"(Examples:
+  stepcast plan scenarios/plans/chinchilla-on-1024-h100.yaml
+  stepcast plan scenarios/plans/sixty-days.yaml --set budget.days=30
+  stepcast plan scenarios/plans/two-clusters.yaml --format html --out plan.html
+  stepcast plan --help-file
+  stepcast plan fit models/scaling_laws/points/chinchilla-figure-4.csv --drop-highest 5
+
+Exit status: 0 a run is planned, 1 no cluster can do it, 2 wrong input.)";
+
+/// The last line of a terminal says what is being done; elsewhere it is quiet.
+class Telling {
+ public:
+  Telling() : shows_(is_terminal(stderr)) {}
+  ~Telling() {
+    if (shows_ && told_) std::fputs("\r\033[K", stderr);
+  }
+  void operator()(const std::string& what) {
+    if (!shows_) return;
+    told_ = true;
+    std::fputs(("\r\033[K" + what.substr(0, 100)).c_str(), stderr);
+    std::fflush(stderr);
+  }
+
+ private:
+  bool shows_, told_ = false;
+};
+
+Exit run(const Options& options) {
+  if (options.help_file) {
+    print_result(question_help());
+    return done;
+  }
+  const auto& form = chosen("format", options.format, answer_forms());
+  AskedQuestion asked = load_question(options.inputs.one_file("plan file"), options.inputs.overrides());
+  Answer answered;
+  {
+    Telling telling;
+    answered = answer(asked.question, [&](const std::string& what) { telling(what); });
+  }
+  answered.assumed = std::move(asked.assumed);
+  const std::string text = form.write(answered, {options.out.empty() && wants_colour(stdout)});
+  if (options.out.empty()) {
+    print_result(text);
+  } else {
+    write_file_atomically(options.out, text);
+  }
+  return answered.clusters[answered.best].problem.empty() ? done : answered_no;
+}
+
+}  // namespace
+
+Action add_plan(CLI::App& app) {
+  const auto options = std::make_shared<Options>();
+  options->inputs.add(app, "PLAN", Inputs::Count::one, "plan file (YAML); its keys: --help-file");
+  app.add_flag("--help-file", options->help_file, "print the keys of a plan file");
+  app.add_option("--out", options->out, "file to write the answer to");
+  app.add_option("--format", options->format, names_of(answer_forms()) + " (default text)");
+  app.footer(examples);
+  return [options] { return run(*options); };
+}
+
+}  // namespace stepcast::cli
