@@ -42,7 +42,8 @@ struct PresetInfo {
   std::string name;
   std::string description;
 };
-/// @param kind models | gpus | nodes | fabrics | clusters | frameworks | scaling-laws
+/// @param kind models | gpus | nodes | fabrics | clusters | frameworks | scaling-laws |
+///              reliability | sites | prices
 std::vector<PresetInfo> list_presets(const std::string& kind);
 
 /// The architectures of Hugging Face configurations that `model: {hf: ...}` reads.

@@ -19,13 +19,16 @@ struct KindText {
   std::string_view singular;
   std::string_view folder;
 };
-constexpr std::array<KindText, 7> kinds{{{"models", "model", "models/presets"},
-                                         {"gpus", "GPU", "hardware_profiles/gpus"},
-                                         {"nodes", "node", "hardware_profiles/nodes"},
-                                         {"fabrics", "fabric", "hardware_profiles/fabrics"},
-                                         {"clusters", "cluster", "hardware_profiles/clusters"},
-                                         {"frameworks", "framework", "hardware_profiles/frameworks"},
-                                         {"scaling-laws", "scaling law", "models/scaling_laws"}}};
+constexpr std::array<KindText, 10> kinds{{{"models", "model", "models/presets"},
+                                          {"gpus", "GPU", "hardware_profiles/gpus"},
+                                          {"nodes", "node", "hardware_profiles/nodes"},
+                                          {"fabrics", "fabric", "hardware_profiles/fabrics"},
+                                          {"clusters", "cluster", "hardware_profiles/clusters"},
+                                          {"frameworks", "framework", "hardware_profiles/frameworks"},
+                                          {"scaling-laws", "scaling law", "models/scaling_laws"},
+                                          {"reliability", "reliability", "hardware_profiles/reliability"},
+                                          {"sites", "site", "hardware_profiles/sites"},
+                                          {"prices", "price list", "hardware_profiles/prices"}}};
 
 const KindText& text_of(PresetKind kind) { return kinds[static_cast<std::size_t>(kind)]; }
 

@@ -11,7 +11,7 @@
 
 namespace stepcast {
 
-enum class PresetKind { model, gpu, node, fabric, cluster, framework, scaling_law };
+enum class PresetKind { model, gpu, node, fabric, cluster, framework, scaling_law, reliability, site, prices };
 
 /// What `stepcast list` calls the kind: "models", "gpus" ...  @throws UserError for any other word
 PresetKind preset_kind(const std::string& plural);

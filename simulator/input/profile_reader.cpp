@@ -77,7 +77,7 @@ void read(const YamlValue& value, Sourced<T>& target) {
   if (!value.is_map()) throw value.must_be("{value: ..., basis: ..., source: ...}");
   YamlMap map(value);
   read(map.require("value"), target.value);
-  target.basis = enumerator<Basis>(map.require("basis"), "basis", basis_names);
+  target.basis = read_basis(map);
   target.source = map.require("source").text();
   map.finish();
 }
@@ -257,6 +257,8 @@ void fill_in(YamlNode& map, YamlNode base) {
 }
 
 }  // namespace
+
+Basis read_basis(YamlMap& map) { return enumerator<Basis>(map.require("basis"), "basis", basis_names); }
 
 YamlNode extended(const YamlNode& root, YamlNode base, const std::string& base_name) {
   YamlNode result = root;

@@ -23,6 +23,9 @@ Node read_node(const YamlNode& root, const std::string& name);
 Fabric read_fabric(const YamlNode& root, const std::string& name);
 Framework read_framework(const YamlNode& root, const std::string& name);
 
+/// `basis` of the map of a number.
+Basis read_basis(YamlMap& map);
+
 /// Fills in what `root` leaves to `base`: deeply for maps, but a number with its source is one thing. A null erases.
 /// `basis_of_inherited` and `inherited_source` of `root` re-mark the numbers that come from `base`.
 YamlNode extended(const YamlNode& root, YamlNode base, const std::string& base_name);

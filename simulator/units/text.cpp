@@ -24,8 +24,17 @@ template <class Q>
 constexpr std::array<Unit, 0> units_of{};
 
 template <>
-constexpr auto units_of<Seconds> =
-    std::to_array<Unit>({{"s", 1}, {"ms", 1e-3}, {"us", 1e-6}, {"ns", 1e-9}, {"ps", 1e-12}, {"min", 60}, {"h", 3600}});
+constexpr auto units_of<Seconds> = std::to_array<Unit>({{"s", 1},
+                                                        {"ms", 1e-3},
+                                                        {"us", 1e-6},
+                                                        {"ns", 1e-9},
+                                                        {"ps", 1e-12},
+                                                        {"min", 60},
+                                                        {"h", 3600},
+                                                        {"days", 86400},
+                                                        {"day", 86400},
+                                                        {"years", 365.25 * 86400},
+                                                        {"year", 365.25 * 86400}});
 
 template <>
 constexpr auto units_of<Bytes> = std::to_array<Unit>({{"B", 1},
@@ -69,7 +78,8 @@ template <>
 constexpr auto units_of<Watts> = std::to_array<Unit>({{"W", 1}, {"kW", 1e3}, {"MW", 1e6}});
 
 template <>
-constexpr auto units_of<Joules> = std::to_array<Unit>({{"J", 1}, {"kJ", 1e3}, {"kWh", 3.6e6}});
+constexpr auto units_of<Joules> =
+    std::to_array<Unit>({{"J", 1}, {"kJ", 1e3}, {"kWh", 3.6e6}, {"MWh", 3.6e9}, {"GWh", 3.6e12}});
 
 std::string_view trimmed(std::string_view text) {
   const auto first = text.find_first_not_of(" \t");
@@ -188,6 +198,13 @@ std::string to_text(FlopsPerSecond rate) {
 }
 
 std::string to_text(Watts power) { return scaled_text(power.si(), {{"MW", 1e6}, {"kW", 1e3}, {"W", 1}}); }
+
+std::string to_text(Joules energy) {
+  constexpr double watt_hour = 3600;
+  return scaled_text(
+      energy.si(),
+      {{"GWh", 1e9 * watt_hour}, {"MWh", 1e6 * watt_hour}, {"kWh", 1e3 * watt_hour}, {"kJ", 1e3}, {"J", 1}});
+}
 
 std::string number_text(double value, int significant_digits) {
   if (!std::isfinite(value)) return fmt::format("{}", value);

@@ -25,6 +25,7 @@ std::string to_text(BytesPerSecond rate);  ///< decimal: "300 GB/s"
 std::string to_text(Flops work);
 std::string to_text(FlopsPerSecond rate);
 std::string to_text(Watts power);
+std::string to_text(Joules energy);  ///< "433 MWh"
 
 /// A plain number to three significant digits, with thousands separated: "1,024", "0.514", "71.5".
 std::string number_text(double value, int significant_digits = 3);

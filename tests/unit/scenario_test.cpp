@@ -981,7 +981,7 @@ TEST_F(Scenarios, PresetsAreListedWithTheirDescriptions) {
   EXPECT_THAT(lines, ElementsAre("a100: A GPU", "a100-small: A smaller GPU"));
   EXPECT_EQ(refusal([] { list_presets("gpu"); }),
             "unknown kind of preset 'gpu', did you mean 'gpus'? (one of: models, gpus, nodes, fabrics, clusters, "
-            "frameworks, scaling-laws)");
+            "frameworks, scaling-laws, reliability, sites, prices)");
 }
 
 TEST_F(Scenarios, PublishedParametersOfAModel) {
@@ -1017,7 +1017,8 @@ TEST(ScenarioHelp, HasEveryKeyWithItsDefault) {
 // --- what we ship ------------------------------------------------------------------------------------------------
 
 TEST(Shipped, EveryPresetSaysWhatItIs) {
-  for (const char* kind : {"models", "gpus", "nodes", "fabrics", "clusters", "frameworks", "scaling-laws"}) {
+  for (const char* kind : {"models", "gpus", "nodes", "fabrics", "clusters", "frameworks", "scaling-laws",
+                           "reliability", "sites", "prices"}) {
     EXPECT_FALSE(list_presets(kind).empty()) << kind;
     for (const PresetInfo& preset : list_presets(kind)) EXPECT_NE(preset.description, "") << preset.name;
   }

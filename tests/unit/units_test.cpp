@@ -105,7 +105,7 @@ TEST(ParseQuantity, RefusesWhatIsNoNumberWithAUnitOfTheDimension) {
 }
 
 TEST(UnitNames, ListTheCustomaryFirst) {
-  EXPECT_EQ(unit_names<Seconds>(), "s, ms, us, ns, ps, min, h");
+  EXPECT_EQ(unit_names<Seconds>(), "s, ms, us, ns, ps, min, h, days, day, years, year");
   EXPECT_EQ(unit_names<Watts>(), "W, kW, MW");
 }
 

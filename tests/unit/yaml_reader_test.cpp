@@ -207,15 +207,19 @@ TEST(YamlQuantity, NeedsItsUnit) {
   const auto read = [](const YamlValue& value) { return to_text(value.quantity<Seconds>()); };
   EXPECT_EQ(reading("4 us", read), "4.00 us");
   EXPECT_EQ(reading("4us", read), "4.00 us");
-  EXPECT_EQ(reading("4", read),
-            "f.yaml:1:4: plan.v needs a unit after the number 4 (one of: s, ms, us, ns, ps, min, h)");
+  EXPECT_EQ(
+      reading("4", read),
+      "f.yaml:1:4: plan.v needs a unit after the number 4 (one of: s, ms, us, ns, ps, min, h, days, day, years, year)");
   EXPECT_EQ(reading("4 GB/s", read),
-            "f.yaml:1:4: plan.v must be a number with its unit (s, ms, us, ns, ps, min, h), not '4 GB/s'");
+            "f.yaml:1:4: plan.v must be a number with its unit (s, ms, us, ns, ps, min, h, days, day, years, year), "
+            "not '4 GB/s'");
   EXPECT_EQ(reading("nan s", read),
-            "f.yaml:1:4: plan.v must be a number with its unit (s, ms, us, ns, ps, min, h), not 'nan s'");
+            "f.yaml:1:4: plan.v must be a number with its unit (s, ms, us, ns, ps, min, h, days, day, years, year), "
+            "not 'nan s'");
   EXPECT_EQ(reading("-4 us", read), "f.yaml:1:4: plan.v must not be negative: -4 us");
   EXPECT_EQ(reading("[4 us]", read),
-            "f.yaml:1:4: plan.v must be a number with its unit (s, ms, us, ns, ps, min, h), not a list");
+            "f.yaml:1:4: plan.v must be a number with its unit (s, ms, us, ns, ps, min, h, days, day, years, year), "
+            "not a list");
 }
 
 TEST(YamlList, NamesItsItems) {

@@ -5,6 +5,7 @@
 
 #include "models/families.hpp"
 #include "simulator/base/text_table.hpp"
+#include "simulator/budget/shape.hpp"
 #include "simulator/cluster/topology.hpp"
 #include "simulator/collectives/collective_time.hpp"
 #include "simulator/execution/compression.hpp"
@@ -58,6 +59,7 @@ Rows parallelism(const std::string&) {
 Rows dispatchers(const std::string&) { return rows_of(list_dispatchers()); }
 Rows hugging_face(const std::string&) { return list_hugging_face(); }
 Rows adapters(const std::string&) { return rows_of(adapter_targets()); }
+Rows families(const std::string&) { return rows_of(shape_families()); }
 Rows flops(const std::string&) { return rows_of(flops_conventions()); }
 
 Rows formats(const std::string&) {
@@ -90,7 +92,11 @@ const std::vector<Kind>& kinds() {
       {"dispatchers", "framework: {dispatcher: NAME, ...}, of tokens to experts", dispatchers},
       {"collectives", "chosen by size and ranks; stepcast collective --algorithm NAME", collectives},
       {"topologies", "of a node: interconnect: NAME; of a fabric: topology: NAME", topologies},
+      {"families", "of a planned model: family: NAME", families},
       {"scaling-laws", "of a budget: scaling_law: NAME", list_presets},
+      {"reliability", "of a plan: reliability: NAME, how often a cluster fails", list_presets},
+      {"prices", "of a plan: price: NAME, of a GPU's time", list_presets},
+      {"sites", "of a plan: site: NAME, where the machines stand", list_presets},
       {"flops", "flops_convention: NAME", flops},
       {"formats", "--format NAME", formats},
   };
