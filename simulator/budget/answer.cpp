@@ -337,7 +337,7 @@ std::vector<LawAnswer> other_laws(const Question& question, Flops compute) {
     said.size = optimum(*law, compute);
     said.range = optimum_interval(*law, compute);
     if (has_loss(*law)) said.loss = loss(*law, said.size.parameters, said.size.tokens);
-    if (const auto beyond = extrapolation(*law, compute)) said.note = beyond->text;
+    if (const auto beyond = extrapolation(*law, compute)) said.beyond = beyond->factor;
     all.push_back(std::move(said));
   }
   return all;
@@ -380,7 +380,7 @@ class WhatIfs {
     }
     Question batch = question_;
     for (RecipeRule& rule : batch.recipe) rule.batch_tokens *= 2;
-    add("twice the batch", batch, option_);
+    add("twice the batch, if the loss does not mind", batch, option_);
     ClusterOption larger = option_;
     larger.base.cluster.gpus *= 2;
     add("twice the GPUs", question_, larger);

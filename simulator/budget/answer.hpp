@@ -59,7 +59,7 @@ struct LawAnswer {
   TrainingSize size;
   std::optional<SizeRange> range;
   std::optional<double> loss;  ///< by that law
-  std::string note;            ///< how far it extrapolates
+  double beyond = 1;           ///< the compute over that of the largest run of its fit; 1: inside, or not known
 };
 
 /// One line of "what would change the answer".

@@ -135,7 +135,7 @@ std::string answer_json(const Answer& answer, const AnswerStyle&) {
     said["parameters_interval"] = law.range ? Json{law.range->parameters.first, law.range->parameters.second} : Json();
     said["tokens_interval"] = law.range ? Json{law.range->tokens.first, law.range->tokens.second} : Json();
     said["confidence"] = law.range ? Json(law.range->confidence) : Json();
-    said["note"] = law.note;
+    said["beyond_fit"] = law.beyond;
     json["laws"].push_back(std::move(said));
   }
   json["iso_flop"] = Json::array();

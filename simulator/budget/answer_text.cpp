@@ -72,8 +72,8 @@ std::string answer_of(const ClusterAnswer& run, const Answer& all, const Paint& 
   const CampaignOutcome& campaign = run.campaign;
   page += labelled("calendar",
                    paint.strong(days_text(campaign.days.mean)) +
-                       fmt::format(" ({} to {}, 80%), goodput {}", number_text(campaign.days.p10),
-                                   number_text(campaign.days.p90), percent_text(campaign.goodput)));
+                       fmt::format(" ({} to {}, 80%), goodput {}", number_text(campaign.days.p10, 4),
+                                   number_text(campaign.days.p90, 4), percent_text(campaign.goodput)));
   page += labelled("GPU-hours", count_text(std::round(run.gpu_hours)));
   if (const auto dollars = run.dollars()) {
     std::string parts;
@@ -141,21 +141,25 @@ std::string laws(const Answer& answer, const ClusterAnswer& run, const Paint& pa
   if (answer.laws.empty()) return "";
   std::string page = title(paint, fmt::format("What laws make of {}", compute_text(run.compute)));
   TextTable table({{"law"}, {"parameters", Align::right}, {"80%", Align::right}, {"tokens", Align::right},
-                   {"a parameter", Align::right}, {"loss", Align::right}, {""}});
+                   {"a parameter", Align::right}, {"loss", Align::right}, {"beyond its runs", Align::right}});
   for (const LawAnswer& law : answer.laws) {
     table.add_row({law.name, short_size_text(law.size.parameters),
                    law.range ? fmt::format("{} to {}", short_size_text(law.range->parameters.first),
                                            short_size_text(law.range->parameters.second))
                              : "",
                    short_size_text(law.size.tokens), number_text(law.size.tokens / law.size.parameters),
-                   law.loss ? loss_text(*law.loss) : "", shortened(law.note, 40)});
+                   law.loss ? loss_text(*law.loss) : "", law.beyond != 1 ? number_text(law.beyond, 2) + " x" : ""});
   }
   page += indented(table.to_string());
   if (answer.over_training) {
     const OverTraining& over = *answer.over_training;
-    page += labelled("this run", fmt::format("{} nats above the best sizes of its compute; it reaches its loss with {} of the least "
-                                             "compute that would",
-                                             loss_text(std::max(0.0, over.penalty)), percent_text(over.extra_compute)));
+    page += labelled("this run", over.extra_compute < 1.002
+                                     ? "the best sizes of its compute"
+                                     : fmt::format("{} nats above the best sizes of its compute; the least compute that "
+                                                   "reaches its loss is {}, {} of it",
+                                                   loss_text(std::max(0.0, over.penalty)),
+                                                   compute_text(run.compute / over.extra_compute),
+                                                   percent_text(1 / over.extra_compute)));
   }
   return page;
 }

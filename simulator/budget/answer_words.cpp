@@ -39,7 +39,11 @@ std::string short_size_text(double count) {
   return scale != nullptr ? number_text(count / scale->from) + " " + scale->letter : count_text(std::round(count));
 }
 
-std::string compute_text(Flops flops) { return fmt::format("{:.3g} FLOPs", flops.si()); }
+std::string compute_text(Flops flops) {
+  std::string digits = fmt::format("{:.3g}", flops.si());
+  if (const std::size_t plus = digits.find("e+"); plus != std::string::npos) digits.erase(plus + 1, 1);
+  return digits + " FLOPs";
+}
 
 std::string dollars_text(double dollars) {
   return dollars >= 1e6 ? "$" + size_text(dollars) : "$" + count_text(std::round(dollars));

@@ -18,20 +18,20 @@ std::int64_t odd_part(std::int64_t number) {
   return number;
 }
 
-/// Sequences of a step, nearest to what was asked: as many as asked, or a multiple of what the cluster divides by.
+/// Sequences of a step near what was asked: those that divide among most replicas within 5%, and where whole sequences
+/// were asked for, these. Teams say "4M tokens" and run 4,194,304.
 std::vector<std::int64_t> batches(const RecipePhase& phase, std::int64_t gpus) {
   const double asked = phase.batch_tokens / static_cast<double>(phase.sequence_length);
-  const auto multiple = [&](std::int64_t of) {
-    return std::max<std::int64_t>(1, std::llround(asked / static_cast<double>(of))) * of;
-  };
-  std::vector<std::int64_t> all{multiple(1)};
-  for (std::int64_t of : {odd_part(gpus), odd_part(gpus) * 8}) {
-    if (const std::int64_t batch = multiple(of);
-        static_cast<double>(batch) < 1.25 * asked && static_cast<double>(batch) > 0.8 * asked && batch != all.back()) {
-      all.push_back(batch);
-    }
+  const std::int64_t odd = odd_part(gpus);
+  std::int64_t round = std::max<std::int64_t>(1, std::llround(asked));
+  for (std::int64_t unit = odd; static_cast<double>(unit) <= 1.05 * asked; unit *= 2) {
+    const std::int64_t batch = std::max<std::int64_t>(1, std::llround(asked / static_cast<double>(unit))) * unit;
+    if (std::abs(static_cast<double>(batch) / asked - 1) <= 0.05) round = batch;
   }
-  return all;
+  if (asked == std::floor(asked) && round != static_cast<std::int64_t>(asked)) {
+    return {static_cast<std::int64_t>(asked), round};
+  }
+  return {round};
 }
 
 Job job_of(const Job& base, const RecipePhase& phase, std::int64_t batch) {

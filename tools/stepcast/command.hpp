@@ -27,6 +27,7 @@ Action add_sweep(CLI::App& app);
 Action add_compare(CLI::App& app);
 Action add_sensitivity(CLI::App& app);
 Action add_scale(CLI::App& app);
+Action add_plan(CLI::App& app);
 Action add_emit(CLI::App& app);
 Action add_import(CLI::App& app);
 Action add_collective(CLI::App& app);

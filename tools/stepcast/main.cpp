@@ -17,6 +17,7 @@ const std::vector<Command>& commands() {
       {"compare", "Say why one plan beats another, in seconds", add_compare},
       {"sensitivity", "Say what more of each resource would buy", add_sensitivity},
       {"scale", "Predict throughput and efficiency over cluster sizes: a table, or a plot", add_scale},
+      {"plan", "Plan a training run from a budget: model, tokens, days, dollars, energy", add_plan},
       {"emit", "Print the launch flags or the configuration of a plan for a framework", add_emit},
       {"import", "Make a scenario of the flags of a run", add_import},
       {"calibrate", "Make a GPU profile: import or take measurements, fit, print the error", add_calibrate},
