@@ -122,9 +122,8 @@ namespace {
 /// take longer than building them.
 void keep_freed_pages() {
 #ifdef __GLIBC__
-  constexpr int much = 256 << 20;
-  mallopt(M_TRIM_THRESHOLD, much);
-  mallopt(M_MMAP_THRESHOLD, much);
+  mallopt(M_TRIM_THRESHOLD, 256 << 20);
+  mallopt(M_MMAP_THRESHOLD, 32 << 20);  // the most that glibc takes
 #endif
 }
 
@@ -317,7 +316,7 @@ LoweringInput Evaluator::lowering() const {
           Granularity::chunk};
 }
 
-StepTime Evaluator::step() const { return step_time(lowering(), shape()); }
+StepTime Evaluator::step() const { return timer_.time(lowering(), shape()); }
 
 Seconds Evaluator::collective(CollectiveKind kind, GroupKind group, Bytes size) const {
   const bool sharding = plan().zero >= 3 && (group == GroupKind::data || group == GroupKind::expert_data);

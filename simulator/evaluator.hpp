@@ -115,6 +115,7 @@ class Evaluator {
     std::size_t operator()(const Timed& timed) const;
   };
   mutable std::unordered_map<Timed, Seconds, TimedHash> timed_;
+  mutable StepTimer timer_;
 
   const ModelGraph* graph_ = nullptr;
   Blocks* current_ = nullptr;

@@ -58,6 +58,9 @@ class DataParallelism {
  public:
   virtual ~DataParallelism() = default;
   virtual void begin_step() = 0;
+  /// Whether nothing is launched, waited for or remembered around a pass: it is as any other of its kind and chunk, and need
+  /// not be told of where another was.
+  virtual bool quiet(const PassStep& step) const = 0;
   /// Whether a pass is walked block by block; else it is one instruction, and blocks are not told of.
   virtual bool by_block(const PassStep& step) const = 0;
   virtual void before_pass(const PassStep& step) = 0;

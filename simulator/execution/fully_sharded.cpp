@@ -26,6 +26,11 @@ class FullySharded : public DataParallelism {
   }
 
   void begin_step() override {}
+  bool quiet(const PassStep& step) const override {
+    if (units_.empty()) return true;
+    const std::size_t index = stage_.index(step);
+    return !passes_[index].walked && (index + 1 == passes_.size() || !passes_[index + 1].walked);
+  }
   bool by_block(const PassStep& step) const override { return !units_.empty() && of(step).walked; }
 
   void before_pass(const PassStep& step) override {

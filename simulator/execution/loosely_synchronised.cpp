@@ -25,6 +25,9 @@ class LooselySynchronised : public DataParallelism {
     local(Stream::data, "push_gradients_pull_parameters", message(in_.gradient_bytes) + message(in_.parameter_bytes),
           {});
   }
+  bool quiet(const PassStep& step) const override {
+    return in_.plan.gossip_neighbours == 0 || !stage_.ends.first(step);
+  }
   bool by_block(const PassStep&) const override { return false; }
   void before_pass(const PassStep& step) override {
     if (in_.plan.gossip_neighbours == 0 || step.kind != PassKind::forward || !stage_.ends.first(step)) return;

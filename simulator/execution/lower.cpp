@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
+#include <span>
 
 #include "simulator/base/error.hpp"
 #include "simulator/collectives/collective_time.hpp"
@@ -46,11 +48,12 @@ class Messages {
 /// Writes the program of one pipeline stage.
 class StageLowering {
  public:
-  StageLowering(const LoweringInput& input, int stage, Labels& labels, Messages& messages)
+  /// @param messages  null: of no interest
+  StageLowering(const LoweringInput& input, int stage, Labels& labels, Messages* messages)
       : in_(input),
         stage_(stage),
         chunks_(input.model.stages[static_cast<std::size_t>(stage)]),
-        builder_(input.costs, input.granularity, labels),
+        builder_(input.costs, input.granularity, labels, 5 * input.order[static_cast<std::size_t>(stage)].size() + 64),
         messages_(messages),
         schedule_(*find_schedule(input.plan.schedule)),
         shape_(input.shape()),
@@ -61,21 +64,82 @@ class StageLowering {
         steps_(input.order[static_cast<std::size_t>(stage)]),
         data_parallel_(scheme({input, stage, chunks_, steps_, builder_, work_})) {}
 
-  Program lower() {
+  /// @param groups  filled in when not null
+  Program lower(std::vector<PassGroup>* groups) {
+    std::map<std::uint64_t, std::int32_t> kinds;  // of groups, and the first of each
     begin_step();
     for (std::size_t begin = 0; begin < steps_.size();) {
       std::size_t end = begin;
       while (end + 1 < steps_.size() && (steps_[end].paired || (exchange_blocks() && !steps_[end].exchange_after)))
         ++end;
       builder_.begin_group(end + 1 - begin);
+      if (groups) {
+        PassGroup group{static_cast<std::int32_t>(begin), builder_.size()};
+        if (const auto kind = kind_of_group(begin, end + 1); kind && all_quiet(begin, end + 1)) {
+          const auto [known, is_first] = kinds.try_emplace(*kind, static_cast<std::int32_t>(groups->size()));
+          if (!is_first) group.like = known->second;
+        }
+        groups->push_back(group);
+      }
       run_group(begin, end + 1);
       begin = end + 1;
     }
+    if (groups) groups->push_back({static_cast<std::int32_t>(steps_.size()), builder_.size()});
     end_step();
     return builder_.take();
   }
 
+  /// Goes through a known program. @return whether lowering would write it
+  bool lower_again(const Program& known, const std::vector<PassGroup>& groups, std::span<SimTime> durations) {
+    builder_.go_through(known, durations);
+    begin_step();
+    for (std::size_t g = 0; g + 1 < groups.size() && builder_.agrees(); ++g) {
+      if (builder_.size() != groups[g].first_instruction) return false;
+      const auto begin = static_cast<std::size_t>(groups[g].first_step);
+      const auto end = static_cast<std::size_t>(groups[g + 1].first_step);
+      if (groups[g].like < 0) {
+        run_group(begin, end);
+        continue;
+      }
+      if (!all_quiet(begin, end)) return false;
+      const auto first = static_cast<std::size_t>(groups[g].first_instruction);
+      const auto past = static_cast<std::size_t>(groups[static_cast<std::size_t>(groups[g].like)].first_instruction);
+      const auto next = static_cast<std::size_t>(groups[g + 1].first_instruction);
+      std::copy_n(durations.begin() + static_cast<std::ptrdiff_t>(past), next - first,
+                  durations.begin() + static_cast<std::ptrdiff_t>(first));
+      std::array<std::int32_t, stream_count> last;
+      last.fill(-1);
+      sent_.clear();
+      for (std::size_t i = first; i < next; ++i) {
+        last[static_cast<std::size_t>(known.instructions[i].stream)] = static_cast<std::int32_t>(i);
+        if (known.instructions[i].kind == InstructionKind::send) sent_.push_back(static_cast<std::int32_t>(i));
+      }
+      builder_.leave_out(static_cast<std::int32_t>(next), last);
+    }
+    if (!builder_.agrees()) return false;
+    end_step();
+    return builder_.agrees_to_the_end();
+  }
+
  private:
+  /// Groups of one kind are the same instructions, taking the same time; nothing: none is like it.
+  std::optional<std::uint64_t> kind_of_group(std::size_t begin, std::size_t end) const {
+    if (end - begin > 3 || in_.plan.offload_activations > 0) return std::nullopt;
+    std::uint64_t kind = sent_.empty() ? 1 : 2;
+    for (std::size_t i = begin; i < end; ++i) {
+      const PassStep& step = steps_[i];
+      CHECK(step.chunk < (1 << 17), "chunks are few");
+      kind = kind << 20U | static_cast<std::uint64_t>(step.chunk) << 3U |
+             static_cast<std::uint64_t>(step.paired) << 2U | static_cast<std::uint64_t>(step.kind);
+    }
+    return kind;
+  }
+  bool all_quiet(std::size_t begin, std::size_t end) const {
+    return std::all_of(steps_.begin() + static_cast<std::ptrdiff_t>(begin),
+                       steps_.begin() + static_cast<std::ptrdiff_t>(end),
+                       [&](const PassStep& step) { return data_parallel_->quiet(step); });
+  }
+
   int length() const { return path_length(placement_, shape_.stages, shape_.chunks); }
   PathPoint point(int chunk) const { return path_point(placement_, shape_.stages, stage_, chunk); }
   bool has(PathPoint at) const {
@@ -130,7 +194,8 @@ class StageLowering {
                                           .microbatch = step.microbatch},
                                          {after});
     // Gradients of inputs are one message, whichever part of a backward pass they come from.
-    Messages::Ends& ends = messages_.of(forward, step.microbatch, to);
+    if (messages_ == nullptr) return id;
+    Messages::Ends& ends = messages_->of(forward, step.microbatch, to);
     ends.send_stage = stage_;
     ends.send = id;
     return id;
@@ -149,7 +214,8 @@ class StageLowering {
                                           .label = builder_.label(forward ? "receive_forward" : "receive_backward"),
                                           .microbatch = step.microbatch},
                                          {after});
-    Messages::Ends& ends = messages_.of(forward, step.microbatch, point(step.chunk).position);
+    if (messages_ == nullptr) return id;
+    Messages::Ends& ends = messages_->of(forward, step.microbatch, point(step.chunk).position);
     ends.receive_stage = stage_;
     ends.receive = id;
     return id;
@@ -294,6 +360,9 @@ class StageLowering {
     const Framework& framework = in_.framework;
     const std::int32_t last_pass = builder_.last(Stream::compute);
     std::int32_t reduced = data_parallel_->finish_gradients();
+    if (!plan.sequence_parallel && in_.uniform) {
+      builder_.nothing(Stream::tensor, GroupKind::tensor, {last_pass});
+    }
     if (plan.sequence_parallel) {  // norms see other tokens on each tensor-parallel rank
       builder_.collective(Stream::tensor, Bucket::tp_comm,
                           {CollectiveKind::all_reduce, GroupKind::tensor,
@@ -344,7 +413,7 @@ class StageLowering {
   const int stage_;
   const std::vector<ChunkContents>& chunks_;
   ProgramBuilder builder_;
-  Messages& messages_;
+  Messages* messages_;
   const Schedule& schedule_;
   const PipelineShape shape_;
   const Seconds transfer_time_;  ///< of an activation to a neighbouring stage
@@ -400,7 +469,7 @@ void post_in_order_of_sends(Programs& programs) {
 
 }  // namespace
 
-Programs lower(const LoweringInput& input) {
+Programs lower(const LoweringInput& input, Outline* outline) {
   Programs programs;
   const ParallelPlan& plan = input.plan;
   programs.grid = {plan.tensor_parallel,
@@ -416,7 +485,8 @@ Programs lower(const LoweringInput& input) {
   const PipelineShape shape = input.shape();
   Messages messages(shape.microbatches, path_length(chunk_placement(plan), shape.stages, shape.chunks));
   for (int stage = 0; stage < input.plan.pipeline_parallel; ++stage) {
-    programs.stages.push_back(StageLowering(input, stage, labels, messages).lower());
+    std::vector<PassGroup>* groups = outline ? &outline->groups.emplace_back() : nullptr;
+    programs.stages.push_back(StageLowering(input, stage, labels, &messages).lower(groups));
   }
   programs.labels = std::move(labels).take();
   programs.sms = *input.cluster.gpu.sms;
@@ -424,6 +494,23 @@ Programs lower(const LoweringInput& input) {
   connect(programs, messages);
   if (find_schedule(plan.schedule)->asynchronous) post_in_order_of_sends(programs);
   return programs;
+}
+
+bool lower_again(const LoweringInput& input, const Programs& known, const Outline& outline,
+                 std::vector<SimTime>& durations) {
+  std::size_t size = 0;
+  for (const Program& stage : known.stages) size += stage.instructions.size();
+  durations.resize(size);
+  Labels labels;
+  std::size_t begin = 0;
+  for (std::size_t stage = 0; stage < known.stages.size(); ++stage) {
+    StageLowering lowering(input, static_cast<int>(stage), labels, nullptr);
+    const std::size_t count = known.stages[stage].instructions.size();
+    if (!lowering.lower_again(known.stages[stage], outline.groups[stage], {durations.data() + begin, count}))
+      return false;
+    begin += count;
+  }
+  return true;
 }
 
 }  // namespace stepcast

@@ -11,8 +11,44 @@ std::int32_t Labels::operator[](std::string_view name) {
   return index;
 }
 
+std::int32_t ProgramBuilder::compare(const Instruction& instruction, Waits waits) {
+  if (!agrees_ || cursor_ == static_cast<std::int32_t>(durations_.size())) {
+    agrees_ = false;
+    return 0;
+  }
+  const Instruction& known = known_->instructions[static_cast<std::size_t>(cursor_)];
+  agrees_ = known.kind == instruction.kind && known.stream == instruction.stream && known.group == instruction.group;
+  std::int32_t& last = last_[static_cast<std::size_t>(instruction.stream)];
+  std::int32_t count = 0;
+  const auto wait_for = [&](std::int32_t wait) {
+    if (wait < 0 || wait == last) return;
+    agrees_ = agrees_ && count < known.wait_count &&
+              known_->waits[static_cast<std::size_t>(known.first_wait + count)] == wait;
+    ++count;
+  };
+  for (std::int32_t wait : waits) wait_for(wait);
+  if (instruction.stream == Stream::compute) {
+    for (std::int32_t wait : next_waits_) wait_for(wait);
+    next_waits_.clear();
+  }
+  agrees_ = agrees_ && count == known.wait_count;
+  durations_[static_cast<std::size_t>(cursor_)] = instruction.duration;
+  return last = cursor_++;
+}
+
+void ProgramBuilder::leave_out(std::int32_t end, const std::array<std::int32_t, stream_count>& last) {
+  agrees_ = agrees_ && next_waits_.empty();
+  cursor_ = end;
+  for (std::size_t stream = 0; stream < stream_count; ++stream) {
+    if (last[stream] >= 0) last_[stream] = last[stream];
+  }
+}
+
 std::int32_t ProgramBuilder::add(Instruction instruction, Waits waits) {
+  if (known_) return compare(instruction, waits);
   const auto index = static_cast<std::int32_t>(program_.instructions.size());
+  if (index == 0)
+    program_.instructions.reserve(room_), program_.waits.reserve(room_), program_.parts.reserve(room_ / 4);
   const auto stream = static_cast<std::size_t>(instruction.stream);
   instruction.first_wait = static_cast<std::int32_t>(program_.waits.size());
   const auto wait_for = [&](std::int32_t wait) {
@@ -86,7 +122,7 @@ std::int32_t ProgramBuilder::end_pass() {
 }
 
 void ProgramBuilder::emit_folded(const FoldedPass& pass) {
-  program_.parts.push_back(pass.parts);
+  if (!known_) program_.parts.push_back(pass.parts);
   add({.stream = Stream::compute,
        .bucket = Bucket::compute,
        .duration = pass.duration,

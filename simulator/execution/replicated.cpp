@@ -36,6 +36,14 @@ class Replicated : public DataParallelism {
     }
   }
 
+  bool quiet(const PassStep& step) const override {
+    if (!reduces() || (overlaps_gather() && stage_.ends.first(step))) return !reduces();
+    if (!makes_weight_gradients(step.kind) || !overlaps_reduction()) return no_sync();
+    if (!no_sync()) return false;
+    if (buckets()) return !stage_.ends.last(step);
+    return std::find(reduce_at_.begin(), reduce_at_.end(), stage_.index(step)) == reduce_at_.end();
+  }
+
   bool by_block(const PassStep& step) const override {
     if (!buckets()) return false;
     return (overlaps_gather() && stage_.ends.first(step)) || (overlaps_reduction() && reduces_after(step));
@@ -66,7 +74,6 @@ class Replicated : public DataParallelism {
 
   void after_pass(const PassStep& step) override {
     if (!makes_weight_gradients(step.kind)) return;
-    const std::int64_t k = backward_++;
     if (overlaps_reduction() && buckets() && reduces_after(step)) {
       if (pending_.total() > 0) reduce(std::exchange(pending_, {}), true);
       reduced_ = 0;
@@ -80,7 +87,7 @@ class Replicated : public DataParallelism {
     }
     if (buckets()) return;
     for (std::size_t chunk = 0; chunk < stage_.chunks.size(); ++chunk) {
-      if (std::min(reduce_after_[chunk], backwards_ - 1) == k) reduce(chunk_parameters(stage_.chunks[chunk]), true);
+      if (reduce_at_[chunk] == stage_.index(step)) reduce(chunk_parameters(stage_.chunks[chunk]), true);
     }
   }
 
@@ -92,6 +99,16 @@ class Replicated : public DataParallelism {
   }
 
   std::int32_t after_optimizer() override {
+    if (reduces() && !sharded_optimizer() && in_.uniform) {  // as many as gather() launches
+      std::int32_t last = -1;
+      for (const auto& [group, size, copies] :
+           {std::tuple(GroupKind::data, parameters().dense, in_.plan.dense_copies()),
+            {GroupKind::expert_data, parameters().expert, in_.plan.expert_copies()}}) {
+        if (size > 0 && copies > 1)
+          last = stage_.builder.nothing(Stream::data, group, {stage_.builder.last(Stream::compute)});
+      }
+      return last;
+    }
     if (!reduces() || !sharded_optimizer() || overlaps_gather()) return -1;
     return gather(parameters(), {stage_.builder.last(Stream::compute)});
   }
@@ -174,12 +191,18 @@ class Replicated : public DataParallelism {
   /// Overlapped reductions of a chunk start when every stage has had its last backward of that chunk: after virtual
   /// backward pass k rank r starts that of virtual pass k - r (Megatron-LM schedules.py, align_grad_reduce).
   void plan_reductions() {
-    reduce_after_.assign(stage_.chunks.size(), -1);
-    const int lag = stage_.chunks.size() > 1 ? stage_.stage : 0;
-    for (const PassStep& step : stage_.steps) {
+    if (!overlaps_reduction()) return;
+    reduce_at_.assign(stage_.chunks.size(), stage_.steps.size());
+    const std::size_t lag = stage_.chunks.size() > 1 ? static_cast<std::size_t>(stage_.stage) : 0;
+    std::vector<std::size_t> backward;  // steps
+    for (std::size_t i = stage_.steps.size(); i-- > 0;) {
+      const PassStep& step = stage_.steps[i];
       if (!makes_weight_gradients(step.kind)) continue;
-      if (stage_.ends.last(step)) reduce_after_[static_cast<std::size_t>(step.chunk)] = backwards_ + lag;
-      ++backwards_;
+      if (stage_.ends.last(step)) {
+        const std::size_t later = std::min(lag, backward.size());
+        reduce_at_[static_cast<std::size_t>(step.chunk)] = later == 0 ? i : backward[backward.size() - later];
+      }
+      backward.push_back(i);
     }
   }
 
@@ -195,13 +218,12 @@ class Replicated : public DataParallelism {
   const LoweringInput& in_;
   const GradientBuckets& sizes_;
   std::optional<ChosenCompression> compression_;
-  std::vector<std::int32_t> gathered_;      ///< overlapped parameter gathers, by bucket or chunk
-  std::vector<double> bucket_ends_;         ///< of the gathered, in parameters
-  double position_ = 0;                     ///< parameters of the blocks that have started their first forward
-  ParameterCount pending_;                  ///< of the bucket that is filling
-  std::size_t reduced_ = 0;                 ///< buckets sent off in this pass
-  std::vector<std::int64_t> reduce_after_;  ///< per chunk: backward pass after which its reduction starts
-  std::int64_t backward_ = 0, backwards_ = 0;
+  std::vector<std::int32_t> gathered_;  ///< overlapped parameter gathers, by bucket or chunk
+  std::vector<double> bucket_ends_;     ///< of the gathered, in parameters
+  double position_ = 0;                 ///< parameters of the blocks that have started their first forward
+  ParameterCount pending_;              ///< of the bucket that is filling
+  std::size_t reduced_ = 0;             ///< buckets sent off in this pass
+  std::vector<std::size_t> reduce_at_;  ///< per chunk: the pass after which its overlapped reduction starts
 };
 
 }  // namespace

@@ -29,6 +29,7 @@ const Schedule dualpipe_v{.name = "dualpipe-v",
                           .refuses = refuses,
                           .order = by_stage<passes>,
                           .placement = ChunkPlacement::vee,
+                          .repeats = [](const PipelineShape&) { return std::int64_t{1}; },
                           .asynchronous = true};
 
 }  // namespace stepcast

@@ -35,6 +35,7 @@ const Schedule zb_h2{.name = "zb-h2",
                      .description = "no bubble inside, for twice the activations of 1f1b (Qi et al. 2023)",
                      .refuses = refuses,
                      .order = by_stage<passes>,
+                     .repeats = [](const PipelineShape&) { return std::int64_t{1}; },
                      .asynchronous = true};
 
 }  // namespace stepcast

@@ -13,6 +13,7 @@
 #include <tbb/enumerable_thread_specific.h>
 #include <tbb/global_control.h>
 #include <tbb/parallel_for.h>
+#include <tbb/parallel_for_each.h>
 #include <tbb/task_arena.h>
 
 #include "simulator/base/error.hpp"
@@ -213,11 +214,28 @@ class Walk {
   const std::string batch_ = "global_batch is no multiple of microbatch x data_parallel";
 };
 
+/// Plans that are simulated together, those with the same programs in a row.
+constexpr std::size_t most_in_batch = 4096;
+
+/// Plans with the same value have the same programs, durations apart, more often than not.
+std::uint64_t alike(const ParallelPlan& plan) {
+  std::uint64_t hash = std::hash<std::string>()(plan.schedule) ^ std::hash<std::string>()(plan.cpu_offload);
+  for (const std::int64_t value :
+       {std::int64_t{plan.pipeline_parallel}, std::int64_t{plan.virtual_stages},
+        plan.microbatches() % std::max(1, plan.pipeline_parallel), std::int64_t{plan.overlap_p2p.value_or(false)},
+        std::int64_t{plan.zero >= 2 || plan.overlap_param_gather.value_or(false) ? plan.zero : 0},
+        std::int64_t{plan.overlap_grad_reduce.value_or(false)}, std::int64_t{plan.dense_copies() > 1}}) {
+    hash = (hash ^ static_cast<std::uint64_t>(value)) * 1099511628211U;  // FNV-1a
+  }
+  return hash;
+}
+
 /// One thread's part.
 struct Worker {
   std::vector<std::unique_ptr<Evaluator>> evaluators;
   std::vector<std::unique_ptr<Walk>> walks;
   std::vector<Waiting> waiting;
+  std::vector<Waiting> batch;  ///< to be simulated next
   double dropped =
       std::numeric_limits<double>::infinity();  ///< the least score at its bound that there was no room for
   Tally tally;
@@ -307,6 +325,7 @@ class Search {
           }
         },
         tbb::simple_partitioner());
+    tbb::parallel_for_each(workers_.begin(), workers_.end(), [&](Worker& worker) { simulate_batch(worker); });
     if (first) walk_seconds_ = since(walk_began);
     double complete_to = std::numeric_limits<double>::infinity();
     for (Worker& worker : workers_) {
@@ -355,7 +374,8 @@ class Search {
       waiting.second = score_of(variant, plan, waiting.bound_s, waiting.memory_bytes, *second_objective());
     }
     if (options_.exhaustive) {
-      simulate(worker, waiting, evaluator);
+      worker.batch.push_back(waiting);
+      if (worker.batch.size() >= most_in_batch) simulate_batch(worker);
       return;
     }
     if (waiting.score < from) return;
@@ -397,7 +417,7 @@ class Search {
       Worker& worker = workers_.local();
       for (;;) {
         const std::size_t i = next++;
-        if (i >= all.size()) return;
+        if (i >= all.size()) break;
         waiting_ = all.size() - i;
         const Waiting& candidate = all[i];
         if (second_objective() == nullptr && candidate.score > threshold_.load(std::memory_order_relaxed)) {
@@ -408,15 +428,37 @@ class Search {
           ++worker.tally.pruned;
           continue;
         }
-        Evaluator& evaluator = evaluator_of(worker, candidate.variant);
-        const Variant& variant = sweep_.variants[candidate.variant];
-        ParallelPlan plan = variant.plan(candidate.id);
-        CHECK(complete(plan, variant.base) && evaluator.set_plan(plan).empty(), "it was feasible in the walk");
-        simulate(worker, candidate, evaluator);
+        worker.batch.push_back(candidate);
+        // First one by one, until the best are found that the others have to beat.
+        const std::size_t size = std::clamp<std::size_t>(i / 8, 1, most_in_batch / 64);
+        if (worker.batch.size() >= size) simulate_batch(worker);
         report();
       }
+      simulate_batch(worker);
     });
     simulate_seconds_ += since(began);
+  }
+
+  void simulate_batch(Worker& worker) {
+    std::vector<std::pair<std::uint64_t, Waiting>> batch;
+    for (const Waiting& candidate : worker.batch)
+      batch.emplace_back(worker.batch.size() > 1 ? alike(plan_of(candidate)) : 0, candidate);
+    worker.batch.clear();
+    std::sort(batch.begin(), batch.end(), [](const auto& a, const auto& b) {
+      return std::tie(a.first, a.second.variant, a.second.id) < std::tie(b.first, b.second.variant, b.second.id);
+    });
+    for (const auto& [hash, candidate] : batch) {
+      Evaluator& evaluator = evaluator_of(worker, candidate.variant);
+      CHECK(evaluator.set_plan(plan_of(candidate)).empty(), "it was feasible in the walk");
+      simulate(worker, candidate, evaluator);
+    }
+  }
+
+  ParallelPlan plan_of(const Waiting& candidate) const {
+    const Variant& variant = sweep_.variants[candidate.variant];
+    ParallelPlan plan = variant.plan(candidate.id);
+    CHECK(complete(plan, variant.base), "it was complete in the walk");
+    return plan;
   }
 
   void simulate(Worker& worker, const Waiting& candidate, Evaluator& evaluator) {

@@ -68,12 +68,42 @@ RC_GTEST_PROP(Evaluator, AnswersAsPredictDoesWhateverWasAskedBefore, ()) {
 
 // The cost of a step is that of a few microbatches however many there are.
 TEST(StepTimeAlone, CostDoesNotGrowWithMicrobatches) {
-  for (const auto& [stages, chunks] : {std::pair(1, 1), {8, 1}, {4, 3}}) {
-    Job job = fixtures::job(2, stages, 2, 4096, chunks);
+  struct Pipeline {
+    int stages, chunks;
+    const char* schedule;
+  };
+  for (const Pipeline& p : {Pipeline{1, 1, "none"}, Pipeline{8, 1, "1f1b"}, Pipeline{8, 1, "zb-h1"},
+                            Pipeline{8, 1, "zb-h2"}, Pipeline{4, 3, "interleaved-1f1b"}, Pipeline{4, 2, "zb-v"},
+                            Pipeline{4, 2, "dualpipe"}, Pipeline{4, 2, "dualpipe-v"}}) {
+    Job job = fixtures::job(2, p.stages, 2, 4096, p.chunks);
     job.cluster = fixtures::rough_cluster(job.cluster.gpus);
+    job.plan.schedule = p.schedule;
     Evaluator evaluator(job);
     ASSERT_EQ(evaluator.set_plan(job.plan), "");
-    EXPECT_LT(evaluator.step().microbatches, 100) << stages << " stages";
+    const std::int64_t written = evaluator.step().microbatches;
+    EXPECT_LT(written, 200) << p.schedule;
+  }
+}
+
+// Programs that are kept for the next plan do not become those of another: plans that differ in what is launched among the
+// passes, in turn, and each as often as there is room for.
+TEST(StepTimeAlone, KeptProgramsAreThoseOfThePlan) {
+  Job job = fixtures::job(2, 4, 4, 64, 1);
+  job.cluster = fixtures::rough_cluster(job.cluster.gpus);
+  Evaluator evaluator(job);
+  for (int round = 0; round < 3; ++round) {
+    for (int bits = 0; bits < 48; ++bits) {
+      ParallelPlan plan = job.plan;
+      plan.overlap_grad_reduce = (bits & 1) != 0;
+      plan.overlap_param_gather = (bits & 2) != 0;
+      plan.gradient_buckets = (bits & 4) != 0 ? "ddp" : "megatron";
+      plan.recompute = (bits & 8) != 0 ? "full" : "none";
+      plan.zero = bits / 16;
+      ASSERT_EQ(evaluator.set_plan(plan), "");
+      Job alone = job;
+      alone.plan = plan;
+      EXPECT_EQ(evaluator.step().step.seconds().si(), predict(alone).step_time.si()) << bits;
+    }
   }
 }
 
