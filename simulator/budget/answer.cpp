@@ -110,7 +110,8 @@ class Run {
     Flops with_attention;
     double matrix_flops = 0, capacity = 0;
     for (const PacedPhase& phase : run.pace.phases) {
-      with_attention += flops_per_token(run.model, static_cast<double>(phase.phase.sequence_length)) * phase.phase.tokens;
+      with_attention +=
+          flops_per_token(run.model, static_cast<double>(phase.phase.sequence_length)) * phase.phase.tokens;
       matrix_flops += phase.report.mfu * phase.time().si();
       capacity += phase.time().si();
     }
@@ -129,8 +130,8 @@ class Run {
     const PacedPhase& main = run.pace.main();
     CampaignInput input;
     for (const PacedPhase& phase : run.pace.phases) {
-      input.phases.push_back({std::max<std::int64_t>(1, std::llround(phase.steps())),
-                              phase.report.step_time * slower_});
+      input.phases.push_back(
+          {std::max<std::int64_t>(1, std::llround(phase.steps())), phase.report.step_time * slower_});
     }
     input.gpus_per_node = option_.base.cluster.gpus_per_node;
     input.nodes = (run.gpus + input.gpus_per_node - 1) / input.gpus_per_node;
@@ -140,7 +141,8 @@ class Run {
           std::max<std::int64_t>(1, run.gpus / main.job.plan.data_parallel / input.gpus_per_node);
     }
     input.reliability = option_.reliability;
-    const CheckpointStorage storage = option_.storage.value_or(default_checkpoint_storage(static_cast<double>(input.nodes)));
+    const CheckpointStorage storage =
+        option_.storage.value_or(default_checkpoint_storage(static_cast<double>(input.nodes)));
     input.checkpoint = checkpoint_cost(checkpoint_size(run.parameters, option_.checkpoint_state), run.gpus, storage,
                                        option_.checkpoint_mode);
     input.checkpoint_interval = option_.checkpoint_interval;
@@ -269,10 +271,15 @@ std::vector<std::string> possible_instead(const Question& question, const Cluste
     Job base = option.base;
     base.model = model;
     base.cluster.gpus = gpus;
-    return pace_of(base, phases_of(question.recipe, failed.tokens), option.space).problem.empty();
+    try {
+      return pace_of(base, phases_of(question.recipe, failed.tokens), option.space).problem.empty();
+    } catch (const UserError&) {
+      return false;  // such as nodes that nothing joins
+    }
   };
   const std::int64_t now = option.base.cluster.gpus;
-  for (std::int64_t gpus = std::max<std::int64_t>(now, option.base.cluster.gpus_per_node) * 2; gpus <= 65536; gpus *= 2) {
+  for (std::int64_t gpus = std::max<std::int64_t>(now, option.base.cluster.gpus_per_node) * 2; gpus <= 65536;
+       gpus *= 2) {
     if (!runs(failed.model, gpus)) continue;
     found.push_back(fmt::format("this model on {} such GPUs", count_text(static_cast<double>(gpus))));
     break;
@@ -281,8 +288,8 @@ std::vector<std::string> possible_instead(const Question& question, const Cluste
   const Run run(question, option);
   for (double n = failed.wanted.parameters / 2; n > 5e7; n /= 2) {
     if (!runs(run.shaped(n), now)) continue;
-    found.push_back(fmt::format("a model of {} parameters on these {} GPUs", number_text(n),
-                                count_text(static_cast<double>(now))));
+    found.push_back(
+        fmt::format("a model of {} parameters on these {} GPUs", number_text(n), count_text(static_cast<double>(now))));
     break;
   }
   return found;
@@ -465,8 +472,7 @@ Answer answer(const Question& question, const Told& told) {
     result.laws = other_laws(question, best.compute);
     if (has_loss(question.law)) {
       result.iso_flop = iso_flop_curve(question.law, best.compute);
-      result.over_training =
-          over_training(question.law, {law_parameters(question.law, best.model), best.tokens});
+      result.over_training = over_training(question.law, {law_parameters(question.law, best.model), best.tokens});
     }
   }
   if (best.problem.empty()) {

@@ -16,25 +16,39 @@ Json or_null(const std::optional<T>& value) {
 Json of(const TrainingSize& size) { return {{"parameters", size.parameters}, {"tokens", size.tokens}}; }
 
 Json of(const Distribution& d) {
-  return {{"mean", d.mean}, {"deviation", d.deviation}, {"lowest", d.lowest}, {"p5", d.p5},         {"p10", d.p10},
-          {"p50", d.p50},   {"p90", d.p90},             {"p95", d.p95},       {"highest", d.highest}};
+  return {{"mean", d.mean},      {"deviation", d.deviation},
+          {"lowest", d.lowest},  {"p5", d.p5},
+          {"p10", d.p10},        {"p50", d.p50},
+          {"p90", d.p90},        {"p95", d.p95},
+          {"highest", d.highest}};
 }
 
 Json of(const ParallelPlan& p) {
-  return {{"tensor_parallel", p.tensor_parallel}, {"sequence_parallel", p.sequence_parallel},
-          {"context_parallel", p.context_parallel}, {"expert_parallel", p.expert_parallel},
-          {"pipeline_parallel", p.pipeline_parallel}, {"virtual_stages", p.virtual_stages},
-          {"schedule", p.schedule}, {"data_parallel", p.data_parallel}, {"zero", p.zero},
-          {"microbatch", p.microbatch}, {"global_batch", p.global_batch},
-          {"sequence_length", p.sequence_length}, {"recompute", p.recompute}};
+  return {{"tensor_parallel", p.tensor_parallel},
+          {"sequence_parallel", p.sequence_parallel},
+          {"context_parallel", p.context_parallel},
+          {"expert_parallel", p.expert_parallel},
+          {"pipeline_parallel", p.pipeline_parallel},
+          {"virtual_stages", p.virtual_stages},
+          {"schedule", p.schedule},
+          {"data_parallel", p.data_parallel},
+          {"zero", p.zero},
+          {"microbatch", p.microbatch},
+          {"global_batch", p.global_batch},
+          {"sequence_length", p.sequence_length},
+          {"recompute", p.recompute}};
 }
 
 Json of(const Architecture& m) {
-  Json shape{{"layers", m.layers}, {"hidden", m.hidden}, {"heads", m.heads}, {"kv_heads", m.kv_heads},
-             {"head_dim", m.head_dim}, {"ffn", or_null(m.ffn)}, {"vocab", m.vocab}, {"tied_embeddings", m.tied_embeddings}};
+  Json shape{
+      {"layers", m.layers},     {"hidden", m.hidden},    {"heads", m.heads}, {"kv_heads", m.kv_heads},
+      {"head_dim", m.head_dim}, {"ffn", or_null(m.ffn)}, {"vocab", m.vocab}, {"tied_embeddings", m.tied_embeddings}};
   if (m.moe) {
-    shape["moe"] = {{"experts", m.moe->experts}, {"top_k", m.moe->top_k}, {"expert_ffn", m.moe->expert_ffn},
-                    {"shared_experts", m.moe->shared_experts}, {"moe_layers", m.moe->moe_layers}};
+    shape["moe"] = {{"experts", m.moe->experts},
+                    {"top_k", m.moe->top_k},
+                    {"expert_ffn", m.moe->expert_ffn},
+                    {"shared_experts", m.moe->shared_experts},
+                    {"moe_layers", m.moe->moe_layers}};
   }
   return shape;
 }
@@ -63,12 +77,13 @@ Json calendar(const ClusterAnswer& run) {
           {"seconds", std::move(parts)},
           {"failures", of(c.failures)},
           {"mean_time_between_failures_s", c.mean_time_between_failures.si()},
-          {"checkpoint", {{"bytes", run.checkpoint.size.si()},
-                          {"interval_s", c.checkpoint_interval.si()},
-                          {"interval_steps", c.checkpoint_steps},
-                          {"stall_s", run.checkpoint.stall.si()},
-                          {"write_s", run.checkpoint.write.si()},
-                          {"load_s", run.checkpoint.load.si()}}},
+          {"checkpoint",
+           {{"bytes", run.checkpoint.size.si()},
+            {"interval_s", c.checkpoint_interval.si()},
+            {"interval_steps", c.checkpoint_steps},
+            {"stall_s", run.checkpoint.stall.si()},
+            {"write_s", run.checkpoint.write.si()},
+            {"load_s", run.checkpoint.load.si()}}},
           {"spare_nodes", c.spare_nodes},
           {"recommended_spare_nodes", c.recommended_spares},
           {"trials", c.trials}};
@@ -111,9 +126,13 @@ Json of(const ClusterAnswer& run) {
   }
   json["sizes"] = Json::array();
   for (const ClusterAnswer::Size& size : run.sizes) {
-    json["sizes"].push_back({{"gpus", size.gpus}, {"infeasible_reason", size.problem.empty() ? Json() : Json(size.problem)},
-                             {"step_time_s", size.step_time.si()}, {"mfu", size.mfu}, {"days", size.days},
-                             {"gpu_hours", size.gpu_hours}, {"dollars", or_null(size.dollars)}});
+    json["sizes"].push_back({{"gpus", size.gpus},
+                             {"infeasible_reason", size.problem.empty() ? Json() : Json(size.problem)},
+                             {"step_time_s", size.step_time.si()},
+                             {"mfu", size.mfu},
+                             {"days", size.days},
+                             {"gpu_hours", size.gpu_hours},
+                             {"dollars", or_null(size.dollars)}});
   }
   return json;
 }
@@ -131,7 +150,10 @@ std::string answer_json(const Answer& answer, const AnswerStyle&) {
   for (const ClusterAnswer& run : answer.clusters) json["clusters"].push_back(of(run));
   json["laws"] = Json::array();
   for (const LawAnswer& law : answer.laws) {
-    Json said{{"name", law.name}, {"parameters", law.size.parameters}, {"tokens", law.size.tokens}, {"loss", or_null(law.loss)}};
+    Json said{{"name", law.name},
+              {"parameters", law.size.parameters},
+              {"tokens", law.size.tokens},
+              {"loss", or_null(law.loss)}};
     said["parameters_interval"] = law.range ? Json{law.range->parameters.first, law.range->parameters.second} : Json();
     said["tokens_interval"] = law.range ? Json{law.range->tokens.first, law.range->tokens.second} : Json();
     said["confidence"] = law.range ? Json(law.range->confidence) : Json();
@@ -140,7 +162,8 @@ std::string answer_json(const Answer& answer, const AnswerStyle&) {
   }
   json["iso_flop"] = Json::array();
   for (const IsoFlopPoint& point : answer.iso_flop) {
-    json["iso_flop"].push_back({{"parameters", point.size.parameters}, {"tokens", point.size.tokens}, {"loss", point.loss}});
+    json["iso_flop"].push_back(
+        {{"parameters", point.size.parameters}, {"tokens", point.size.tokens}, {"loss", point.loss}});
   }
   json["over_training"] = Json();
   if (answer.over_training) {
@@ -151,9 +174,13 @@ std::string answer_json(const Answer& answer, const AnswerStyle&) {
   }
   json["what_if"] = Json::array();
   for (const WhatIf& line : answer.what_if) {
-    json["what_if"].push_back({{"change", line.change}, {"infeasible_reason", line.problem.empty() ? Json() : Json(line.problem)},
-                               {"parameters", line.parameters}, {"tokens", line.tokens}, {"loss", or_null(line.loss)},
-                               {"days", line.days}, {"dollars", or_null(line.dollars)}});
+    json["what_if"].push_back({{"change", line.change},
+                               {"infeasible_reason", line.problem.empty() ? Json() : Json(line.problem)},
+                               {"parameters", line.parameters},
+                               {"tokens", line.tokens},
+                               {"loss", or_null(line.loss)},
+                               {"days", line.days},
+                               {"dollars", or_null(line.dollars)}});
   }
   json["assumed"] = answer.assumed;
   json["wall_s"] = answer.seconds;
@@ -162,7 +189,8 @@ std::string answer_json(const Answer& answer, const AnswerStyle&) {
 
 std::string answer_csv(const Answer& answer, const AnswerStyle&) {
   std::string text =
-      "cluster,gpus,feasible,parameters,active_parameters,tokens,flops,loss,mfu,step_time_s,days_mean,days_p10,days_p90,goodput,"
+      "cluster,gpus,feasible,parameters,active_parameters,tokens,flops,loss,mfu,step_time_s,days_mean,days_p10,days_"
+      "p90,goodput,"
       "gpu_hours,dollars,energy_j,tonnes_co2e,infeasible_reason\n";
   const auto quoted = [](std::string words) {
     for (std::size_t at = 0; (at = words.find('"', at)) != std::string::npos; at += 2) words.insert(at, 1, '"');
@@ -174,8 +202,8 @@ std::string answer_csv(const Answer& answer, const AnswerStyle&) {
                         run.active_parameters, run.tokens, run.compute.si(), loss);
     if (run.problem.empty()) {
       const CampaignOutcome& c = run.campaign;
-      text += fmt::format("{},{},{},{},{},{},{},{},{},{},\n", run.mfu, run.pace.main().report.step_time.si(), c.days.mean,
-                          c.days.p10, c.days.p90, c.goodput, run.gpu_hours,
+      text += fmt::format("{},{},{},{},{},{},{},{},{},{},\n", run.mfu, run.pace.main().report.step_time.si(),
+                          c.days.mean, c.days.p10, c.days.p90, c.goodput, run.gpu_hours,
                           run.dollars() ? fmt::format("{}", *run.dollars()) : "", run.energy.facility.si(),
                           run.energy.tonnes_co2e);
     } else {

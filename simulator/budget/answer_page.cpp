@@ -21,8 +21,7 @@ constexpr double left = 78, right = 20, top = 52, bottom = 54;
 /// One drawing of the four, with its own axes.
 class Panel {
  public:
-  Panel(double x0, double y0, std::string title, svg::Axis x, svg::Axis y)
-      : x0_(x0), y0_(y0), x_(x), y_(y) {
+  Panel(double x0, double y0, std::string title, svg::Axis x, svg::Axis y) : x0_(x0), y0_(y0), x_(x), y_(y) {
     x_.from = x0 + left, x_.to = x0 + panel_w - right;
     y_.from = y0 + panel_h - bottom, y_.to = y0 + top;
     drawing_ = svg::text(x_.from, y0 + 30, title, {14, ink, "start", "bold"});
@@ -48,19 +47,22 @@ class Panel {
     if (drawn.size() > 1) drawing_ += svg::path(drawn, colour, 2);
   }
 
-  void mark(svg::Point p, const char* colour, const std::string& tip, const std::string& label = "") {
-    drawing_ += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"4.5\" fill=\"{}\"><title>{}</title></circle>\n", x_(p.x),
-                            y_(p.y), colour, svg::escaped(tip));
+  void mark(svg::Point p, const char* colour, const std::string& tip, const std::string& label = "",
+            bool below = false) {
+    drawing_ += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"4.5\" fill=\"{}\"><title>{}</title></circle>\n",
+                            x_(p.x), y_(p.y), colour, svg::escaped(tip));
     if (label.empty()) return;
     const bool at_right = x_(p.x) > x_.from + 0.7 * (x_.to - x_.from);
-    drawing_ += svg::text(x_(p.x) + (at_right ? -8 : 8), y_(p.y) - 8, label, {12, ink, at_right ? "end" : "start"});
+    drawing_ += svg::text(x_(p.x) + (at_right ? -8 : 8), y_(p.y) + (below ? 18 : -8), label,
+                          {11, ink, at_right ? "end" : "start"});
   }
 
   void column(double from, double to, double height, const char* colour, const std::string& tip) {
     drawing_ += fmt::format(
         "<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\" fill=\"{}\" "
         "fill-opacity=\"0.8\"><title>{}</title></rect>\n",
-        x_(from) + 0.5, y_(height), std::max(0.5, x_(to) - x_(from) - 1), y_.from - y_(height), colour, svg::escaped(tip));
+        x_(from) + 0.5, y_(height), std::max(0.5, x_(to) - x_(from) - 1), y_.from - y_(height), colour,
+        svg::escaped(tip));
   }
 
   void upright(double x, const char* colour, const std::string& label) {
@@ -70,7 +72,8 @@ class Panel {
 
   void key(std::size_t place, const char* colour, const std::string& words) {
     const double y = y_.to + 14 + 17 * static_cast<double>(place);
-    drawing_ += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"4.5\" fill=\"{}\"/>\n", x_.to - 150, y - 4, colour);
+    drawing_ +=
+        fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"4.5\" fill=\"{}\"/>\n", x_.to - 150, y - 4, colour);
     drawing_ += svg::text(x_.to - 140, y, words, {11, ink});
   }
 
@@ -104,7 +107,8 @@ struct Range {
 
 const char* colour_of(std::size_t i) { return svg::colours[i % std::size(svg::colours)]; }
 
-std::string plain(double value) { return fmt::format("{:g}", value); }
+std::string plain(double value) { return fmt::format("{:g}", std::abs(value) < 1e-12 ? 0 : value); }
+std::string short_dollars(double dollars) { return "$" + short_size_text(dollars); }
 
 std::string loss_panel(const Answer& answer, double x0, double y0) {
   const ClusterAnswer& run = answer.clusters[answer.best];
@@ -137,16 +141,19 @@ std::string sizes_panel(const Answer& answer, double x0, double y0, bool money) 
     }
   }
   if (x.empty()) return "";
-  Panel panel(x0, y0, money ? "Dollars against days" : "Days against GPUs", x.logarithmic(1.3), y.logarithmic(1.3));
-  panel.axes(money ? "days on the calendar" : "GPUs", money ? "cost" : "days on the calendar",
-             money ? std::function<std::string(double)>(plain) : [](double v) { return count_text(v); },
-             money ? std::function<std::string(double)>(dollars_text) : plain);
+  Panel panel(x0, y0, money ? "Dollars against days" : "Days against GPUs", x.logarithmic(1.3),
+              money ? svg::Axis{0.6 * y.low, 1.15 * y.high, 0, 1} : y.logarithmic(1.3));
+  panel.axes(
+      money ? "days on the calendar" : "GPUs", money ? "cost" : "days on the calendar",
+      money ? std::function<std::string(double)>(plain) : [](double v) { return count_text(v); },
+      money ? std::function<std::string(double)>(short_dollars) : plain);
   std::size_t i = 0;
   for (const ClusterAnswer& run : answer.clusters) {
     std::vector<svg::Point> points;
     for (const ClusterAnswer::Size& size : run.sizes) {
       if (!size.problem.empty() || (money && !size.dollars)) continue;
-      points.push_back(money ? svg::Point{size.days, *size.dollars} : svg::Point{static_cast<double>(size.gpus), size.days});
+      points.push_back(money ? svg::Point{size.days, *size.dollars}
+                             : svg::Point{static_cast<double>(size.gpus), size.days});
     }
     panel.curve(points, colour_of(i));
     std::size_t at = 0;
@@ -156,7 +163,7 @@ std::string sizes_panel(const Answer& answer, double x0, double y0, bool money) 
                  fmt::format("{}: {} GPUs, {} days, MFU {}{}", run.name, count_text(static_cast<double>(size.gpus)),
                              number_text(size.days), percent_text(size.mfu),
                              size.dollars ? ", " + dollars_text(*size.dollars) : ""),
-                 money ? count_text(static_cast<double>(size.gpus)) : "");
+                 money ? count_text(static_cast<double>(size.gpus)) : "", i % 2 == 1);
     }
     if (!points.empty() && answer.clusters.size() > 1) panel.key(i, colour_of(i), run.name);
     ++i;
@@ -196,7 +203,8 @@ constexpr const char* style =
     "auto;max-width:1140px}h1{font-size:24px}pre{font:12px/1.45 'DejaVu Sans Mono',Menlo,monospace;overflow-x:auto}"
     "svg{max-width:100%;height:auto}table{border-collapse:collapse;margin:12px 0 24px}"
     "th{text-align:left;border-bottom:1px solid #9aa5b1;padding:3px 16px 3px 0}"
-    "td{padding:3px 16px 3px 0;border-bottom:1px solid #f0f4f8}td.n{text-align:right;font-variant-numeric:tabular-nums}";
+    "td{padding:3px 16px 3px 0;border-bottom:1px solid "
+    "#f0f4f8}td.n{text-align:right;font-variant-numeric:tabular-nums}";
 
 /// The figures that everybody asks for first.
 std::string headline(const Answer& answer) {
@@ -214,7 +222,8 @@ std::string headline(const Answer& answer) {
     const CampaignOutcome& c = run.campaign;
     table += cell(percent_text(run.mfu)) + cell(number_text(c.days.mean)) +
              cell(number_text(c.days.p10) + " to " + number_text(c.days.p90)) + cell(short_size_text(run.gpu_hours)) +
-             cell(run.dollars() ? dollars_text(*run.dollars()) : "-") + cell(number_text(run.energy.facility.si() / 3.6e9)) +
+             cell(run.dollars() ? dollars_text(*run.dollars()) : "-") +
+             cell(number_text(run.energy.facility.si() / 3.6e9)) +
              cell(run.energy.tonnes_co2e > 0 ? number_text(run.energy.tonnes_co2e) : "-") + "</tr>\n";
   }
   return table + "</table>\n";
@@ -225,11 +234,13 @@ std::string headline(const Answer& answer) {
 std::string answer_svg(const Answer& answer, const AnswerStyle&) {
   std::string drawing = svg::text(left, 34, answer.name, {18, ink, "start", "bold"});
   int place = 0;
-  for (const std::function<std::string(double, double)>& panel :
+  for (const std::function<std::string(double, double)>&panel :
        {std::function<std::string(double, double)>([&](double x, double y) { return loss_panel(answer, x, y); }),
         std::function<std::string(double, double)>([&](double x, double y) { return date_panel(answer, x, y); }),
-        std::function<std::string(double, double)>([&](double x, double y) { return sizes_panel(answer, x, y, false); }),
-        std::function<std::string(double, double)>([&](double x, double y) { return sizes_panel(answer, x, y, true); })}) {
+        std::function<std::string(double, double)>(
+            [&](double x, double y) { return sizes_panel(answer, x, y, false); }),
+        std::function<std::string(double, double)>(
+            [&](double x, double y) { return sizes_panel(answer, x, y, true); })}) {
     const std::string drawn = panel(place % 2 * panel_w, 50 + place / 2 * panel_h);
     if (drawn.empty()) continue;
     drawing += drawn;

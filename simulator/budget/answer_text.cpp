@@ -32,19 +32,27 @@ std::string parameters_text(const ClusterAnswer& run) {
 std::string step_text(const PacedPhase& phase) {
   const Report& report = phase.report;
   std::string text = to_text(report.step_time);
-  if (report.interval) text += fmt::format(" ({} to {}, 90%)", to_text(report.interval->first), to_text(report.interval->second));
-  return text + fmt::format(", MFU {}, {} GiB of {}", percent_text(report.mfu), number_text(report.memory.peak().si() / 0x1p30),
+  if (report.interval)
+    text += fmt::format(" ({} to {}, 90%)", to_text(report.interval->first), to_text(report.interval->second));
+  return text + fmt::format(", MFU {}, {} GiB of {}", percent_text(report.mfu),
+                            number_text(report.memory.peak().si() / 0x1p30),
                             number_text(report.memory.capacity.si() / 0x1p30));
 }
 
 std::string phases_text(const ClusterAnswer& run) {
-  TextTable table({{"tokens", Align::right}, {"sequence", Align::right}, {"batch", Align::right}, {"steps", Align::right},
-                   {"step", Align::right}, {"MFU", Align::right}, {"days", Align::right}, {"plan"}});
+  TextTable table({{"tokens", Align::right},
+                   {"sequence", Align::right},
+                   {"batch", Align::right},
+                   {"steps", Align::right},
+                   {"step", Align::right},
+                   {"MFU", Align::right},
+                   {"days", Align::right},
+                   {"plan"}});
   for (const PacedPhase& phase : run.pace.phases) {
     table.add_row({short_size_text(phase.phase.tokens), count_text(static_cast<double>(phase.phase.sequence_length)),
                    short_size_text(phase.batch_tokens), count_text(std::ceil(phase.steps())),
-                   to_text(phase.report.step_time), percent_text(phase.report.mfu), number_text(phase.time().si() / 86400),
-                   plan_text(phase.job.plan)});
+                   to_text(phase.report.step_time), percent_text(phase.report.mfu),
+                   number_text(phase.time().si() / 86400), plan_text(phase.job.plan)});
   }
   return indented(table.to_string());
 }
@@ -70,10 +78,9 @@ std::string answer_of(const ClusterAnswer& run, const Answer& all, const Paint& 
   page += labelled("plan", plan_text(main.job.plan));
   page += labelled("step", step_text(main));
   const CampaignOutcome& campaign = run.campaign;
-  page += labelled("calendar",
-                   paint.strong(days_text(campaign.days.mean)) +
-                       fmt::format(" ({} to {}, 80%), goodput {}", number_text(campaign.days.p10, 4),
-                                   number_text(campaign.days.p90, 4), percent_text(campaign.goodput)));
+  page += labelled("calendar", paint.strong(days_text(campaign.days.mean)) +
+                                   fmt::format(" ({} to {}, 80%), goodput {}", number_text(campaign.days.p10, 4),
+                                               number_text(campaign.days.p90, 4), percent_text(campaign.goodput)));
   page += labelled("GPU-hours", count_text(std::round(run.gpu_hours)));
   if (const auto dollars = run.dollars()) {
     std::string parts;
@@ -82,15 +89,15 @@ std::string answer_of(const ClusterAnswer& run, const Answer& all, const Paint& 
     }
     page += labelled("cost", paint.strong(dollars_text(*dollars)) + " (" + parts + ")");
   }
-  page += labelled("energy", fmt::format("{} MWh at the meter ({} a GPU in a step)", number_text(run.energy.facility.si() / 3.6e9),
-                                         to_text(run.power_per_gpu)) +
-                                 (run.energy.tonnes_co2e > 0
-                                      ? fmt::format(", {} t CO2e", number_text(run.energy.tonnes_co2e))
-                                      : std::string()));
+  page += labelled(
+      "energy", fmt::format("{} MWh at the meter ({} a GPU in a step)", number_text(run.energy.facility.si() / 3.6e9),
+                            to_text(run.power_per_gpu)) +
+                    (run.energy.tonnes_co2e > 0 ? fmt::format(", {} t CO2e", number_text(run.energy.tonnes_co2e))
+                                                : std::string()));
   if (run.life) {
-    page += labelled("serving", fmt::format("{} more to serve it, {} of training and serving",
-                                            compute_text(run.life->inference),
-                                            percent_text(run.life->inference / run.life->flops())));
+    page += labelled("serving",
+                     fmt::format("{} more to serve it, {} of training and serving", compute_text(run.life->inference),
+                                 percent_text(run.life->inference / run.life->flops())));
   }
   return page;
 }
@@ -106,9 +113,10 @@ std::string calendar(const ClusterAnswer& run, const Paint& paint) {
     table.add_row({part.label, days_text(time.si() / 86400), percent_text(time / total), bar(time / total, 40)});
   }
   page += indented(table.to_string());
-  page += labelled("failures", fmt::format("one every {}; {} expected ({} to {}, 80%)", to_text(campaign.mean_time_between_failures),
-                                           number_text(campaign.failures.mean), number_text(campaign.failures.p10),
-                                           number_text(campaign.failures.p90)));
+  page += labelled(
+      "failures", fmt::format("one every {}; {} expected ({} to {}, 80%)", to_text(campaign.mean_time_between_failures),
+                              number_text(campaign.failures.mean), number_text(campaign.failures.p10),
+                              number_text(campaign.failures.p90)));
   page += labelled("checkpoint", fmt::format("{} every {}: training stands still for {}, it is safe after {}",
                                              to_text(run.checkpoint.size), to_text(campaign.checkpoint_interval),
                                              to_text(run.checkpoint.stall), to_text(run.checkpoint.write)));
@@ -120,13 +128,20 @@ std::string calendar(const ClusterAnswer& run, const Paint& paint) {
 
 std::string side_by_side(const Answer& answer, const Paint& paint) {
   if (answer.clusters.size() < 2) return "";
-  TextTable table({{"cluster"}, {"GPUs", Align::right}, {"model", Align::right}, {"tokens", Align::right},
-                   {"loss", Align::right}, {"MFU", Align::right}, {"days", Align::right}, {"GPU-hours", Align::right},
-                   {"cost", Align::right}, {"MWh", Align::right}});
+  TextTable table({{"cluster"},
+                   {"GPUs", Align::right},
+                   {"model", Align::right},
+                   {"tokens", Align::right},
+                   {"loss", Align::right},
+                   {"MFU", Align::right},
+                   {"days", Align::right},
+                   {"GPU-hours", Align::right},
+                   {"cost", Align::right},
+                   {"MWh", Align::right}});
   for (const ClusterAnswer& run : answer.clusters) {
     if (!run.problem.empty()) {
-      table.add_row({run.name, count_text(static_cast<double>(run.gpus)), short_size_text(run.parameters), short_size_text(run.tokens),
-                     "impossible", "", "", "", "", ""});
+      table.add_row({run.name, count_text(static_cast<double>(run.gpus)), short_size_text(run.parameters),
+                     short_size_text(run.tokens), "impossible", "", "", "", "", ""});
       continue;
     }
     table.add_row({run.name, count_text(static_cast<double>(run.gpus)), short_size_text(run.parameters),
@@ -140,8 +155,13 @@ std::string side_by_side(const Answer& answer, const Paint& paint) {
 std::string laws(const Answer& answer, const ClusterAnswer& run, const Paint& paint) {
   if (answer.laws.empty()) return "";
   std::string page = title(paint, fmt::format("What laws make of {}", compute_text(run.compute)));
-  TextTable table({{"law"}, {"parameters", Align::right}, {"80%", Align::right}, {"tokens", Align::right},
-                   {"a parameter", Align::right}, {"loss", Align::right}, {"beyond its runs", Align::right}});
+  TextTable table({{"law"},
+                   {"parameters", Align::right},
+                   {"80%", Align::right},
+                   {"tokens", Align::right},
+                   {"a parameter", Align::right},
+                   {"loss", Align::right},
+                   {"beyond its runs", Align::right}});
   for (const LawAnswer& law : answer.laws) {
     table.add_row({law.name, short_size_text(law.size.parameters),
                    law.range ? fmt::format("{} to {}", short_size_text(law.range->parameters.first),
@@ -153,20 +173,22 @@ std::string laws(const Answer& answer, const ClusterAnswer& run, const Paint& pa
   page += indented(table.to_string());
   if (answer.over_training) {
     const OverTraining& over = *answer.over_training;
-    page += labelled("this run", over.extra_compute < 1.002
-                                     ? "the best sizes of its compute"
-                                     : fmt::format("{} nats above the best sizes of its compute; the least compute that "
-                                                   "reaches its loss is {}, {} of it",
-                                                   loss_text(std::max(0.0, over.penalty)),
-                                                   compute_text(run.compute / over.extra_compute),
-                                                   percent_text(1 / over.extra_compute)));
+    page +=
+        labelled("this run", over.extra_compute < 1.002
+                                 ? "the best sizes of its compute"
+                                 : fmt::format("{} nats above the best sizes of its compute; the least compute that "
+                                               "reaches its loss is {}, {} of it",
+                                               loss_text(std::max(0.0, over.penalty)),
+                                               compute_text(run.compute / over.extra_compute),
+                                               percent_text(1 / over.extra_compute)));
   }
   return page;
 }
 
 std::string iso_flop(const Answer& answer, const Paint& paint) {
   if (answer.iso_flop.empty()) return "";
-  TextTable table({{"parameters", Align::right}, {"tokens", Align::right}, {"a parameter", Align::right}, {"loss", Align::right}});
+  TextTable table(
+      {{"parameters", Align::right}, {"tokens", Align::right}, {"a parameter", Align::right}, {"loss", Align::right}});
   const std::size_t step = std::max<std::size_t>(1, (answer.iso_flop.size() - 1) / 8);
   for (std::size_t i = 0; i < answer.iso_flop.size(); i += step) {
     const IsoFlopPoint& point = answer.iso_flop[i];
@@ -178,8 +200,12 @@ std::string iso_flop(const Answer& answer, const Paint& paint) {
 
 std::string sizes(const ClusterAnswer& run, const Paint& paint) {
   if (run.sizes.size() < 2) return "";
-  TextTable table({{"GPUs", Align::right}, {"days", Align::right}, {"MFU", Align::right}, {"GPU-hours", Align::right},
-                   {"cost", Align::right}, {""}});
+  TextTable table({{"GPUs", Align::right},
+                   {"days", Align::right},
+                   {"MFU", Align::right},
+                   {"GPU-hours", Align::right},
+                   {"cost", Align::right},
+                   {""}});
   for (const ClusterAnswer::Size& size : run.sizes) {
     if (!size.problem.empty()) {
       table.add_row({count_text(static_cast<double>(size.gpus)), "-", "", "", "", shortened(size.problem, 60)});
@@ -194,8 +220,13 @@ std::string sizes(const ClusterAnswer& run, const Paint& paint) {
 
 std::string what_if(const Answer& answer, const Paint& paint) {
   if (answer.what_if.empty()) return "";
-  const bool priced = std::any_of(answer.what_if.begin(), answer.what_if.end(), [](const WhatIf& w) { return w.dollars.has_value(); });
-  TextTable table({{"change"}, {"model", Align::right}, {"tokens", Align::right}, {"loss", Align::right}, {"days", Align::right},
+  const bool priced =
+      std::any_of(answer.what_if.begin(), answer.what_if.end(), [](const WhatIf& w) { return w.dollars.has_value(); });
+  TextTable table({{"change"},
+                   {"model", Align::right},
+                   {"tokens", Align::right},
+                   {"loss", Align::right},
+                   {"days", Align::right},
                    {priced ? "cost" : "", Align::right}});
   for (const WhatIf& line : answer.what_if) {
     if (!line.problem.empty()) {
@@ -203,7 +234,8 @@ std::string what_if(const Answer& answer, const Paint& paint) {
       continue;
     }
     table.add_row({line.change, short_size_text(line.parameters), short_size_text(line.tokens),
-                   line.loss ? loss_text(*line.loss) : "", number_text(line.days), line.dollars ? dollars_text(*line.dollars) : ""});
+                   line.loss ? loss_text(*line.loss) : "", number_text(line.days),
+                   line.dollars ? dollars_text(*line.dollars) : ""});
   }
   return title(paint, "What would change the answer") + indented(table.to_string());
 }
@@ -231,7 +263,8 @@ std::string answer_text(const Answer& answer, const AnswerStyle& style) {
   for (const ClusterAnswer& other : answer.clusters) {
     if (&other != &best && !other.problem.empty()) page += answer_of(other, answer, paint);
   }
-  page += sizes(best, paint) + laws(answer, best, paint) + iso_flop(answer, paint) + what_if(answer, paint) + assumed(answer, paint);
+  page += sizes(best, paint) + laws(answer, best, paint) + iso_flop(answer, paint) + what_if(answer, paint) +
+          assumed(answer, paint);
   return page + "\n" + paint.faint(fmt::format("answered in {}", to_text(Seconds(answer.seconds)))) + "\n";
 }
 

@@ -12,7 +12,8 @@ std::vector<RecipePhase> phases_of(const std::vector<RecipeRule>& rules, double 
   std::vector<RecipePhase> phases;
   double done = 0;
   for (const RecipeRule& rule : rules) {
-    const double until = rule.last ? std::min(tokens, done + *rule.last) : std::min(before_end, rule.until.value_or(tokens));
+    const double until =
+        rule.last ? std::min(tokens, done + *rule.last) : std::min(before_end, rule.until.value_or(tokens));
     if (until <= done) continue;
     phases.push_back({until - done, rule.batch_tokens, rule.sequence_length});
     done = until;

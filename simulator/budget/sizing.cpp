@@ -27,9 +27,7 @@ TrainingSize served_size(const ScalingLaw& law, double budget, const SizeWish& w
   // A loss between that of the budget without serving, which is the least that it can reach, and that of next to nothing.
   const TrainingSize best = optimum(law, Flops(budget));
   const double least = loss(law, best.parameters, best.tokens), lowest = lowest_loss(law);
-  const auto of = [&](double log_excess) {
-    return size_for_loss(law, lowest + std::exp(log_excess), wish);
-  };
+  const auto of = [&](double log_excess) { return size_for_loss(law, lowest + std::exp(log_excess), wish); };
   const double from = std::log(least - lowest);
   return of(zero_of([&](double x) { return budget - six_n_d(of(x)); }, from, from + 5));
 }
@@ -54,10 +52,10 @@ TrainingSize size_for_loss(const ScalingLaw& law, double loss_wanted, const Size
   if (wish.parameters) {
     const auto tokens = tokens_for_loss(law, *wish.parameters, loss_wanted);
     if (!tokens) {
-      throw UserError(fmt::format("a model of {} parameters does not get to a loss of {} with any amount of text: {} is "
-                                  "its lowest by {}",
-                                  number_text(*wish.parameters), loss_wanted,
-                                  number_text(lowest_loss(law, *wish.parameters), 5), law.name));
+      throw UserError(fmt::format(
+          "a model of {} parameters does not get to a loss of {} with any amount of text: {} is "
+          "its lowest by {}",
+          number_text(*wish.parameters), loss_wanted, number_text(lowest_loss(law, *wish.parameters), 5), law.name));
     }
     return {*wish.parameters, *tokens};
   }
@@ -71,7 +69,8 @@ TrainingSize size_for_loss(const ScalingLaw& law, double loss_wanted, const Size
   };
   const double most = std::log(1e18);
   if (loss(law, std::exp(most), at(most).tokens) > loss_wanted) {
-    throw UserError(fmt::format("{} tokens do not bring any model to a loss of {}", number_text(at(most).tokens), loss_wanted));
+    throw UserError(
+        fmt::format("{} tokens do not bring any model to a loss of {}", number_text(at(most).tokens), loss_wanted));
   }
   return at(zero_of([&](double x) { return loss_wanted - loss(law, at(x).parameters, at(x).tokens); }, 0, most));
 }

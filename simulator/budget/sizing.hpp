@@ -9,12 +9,12 @@ namespace stepcast {
 
 /// What is fixed besides the budget; nothing: the law decides. Of the first three at most one.
 struct SizeWish {
-  std::optional<double> parameters;            ///< of a given model
-  std::optional<double> tokens;                ///< that there are to be trained on
-  std::optional<double> tokens_per_parameter;  ///< over-training by intent
+  std::optional<double> parameters{};            ///< of a given model
+  std::optional<double> tokens{};                ///< that there are to be trained on
+  std::optional<double> tokens_per_parameter{};  ///< over-training by intent
   /// Tokens to be served once it is trained: then sizes are chosen that are cheapest for their loss over the whole life.
-  std::optional<InferenceDemand> served;
-  std::optional<LifetimePrices> prices;  ///< by which; without, FLOPs count
+  std::optional<InferenceDemand> served{};
+  std::optional<LifetimePrices> prices{};  ///< by which; without, FLOPs count
 };
 
 /// Sizes whose training takes C = 6 N D of the budget.

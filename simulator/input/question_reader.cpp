@@ -78,11 +78,13 @@ const std::vector<QuestionKey>& question_keys() {
       {"cluster", "reliability", "name | map", "`stepcast list reliability` (default llama3-16k-h100)"},
       {"cluster", "spare_nodes", "whole number", "default: as many as rarely run out"},
       {"cluster", "elastic", "true | false", "go on with fewer replicas while no spare node is there (default false)"},
-      {"cluster", "checkpoint", "map", "{write: 200 GB/s, read, mode: asynchronous | synchronous, copy_per_gpu,"
+      {"cluster", "checkpoint", "map",
+       "{write: 200 GB/s, read, mode: asynchronous | synchronous, copy_per_gpu,"
        " background_slowdown, bytes_per_parameter} (default 1 GB/s a node written, 2.6 read)"},
       {"cluster", "checkpoint_interval", "time", "default: the best"},
       {"cluster", "checkpoints_kept", "whole number", "that stay in storage (default 0)"},
-      {"cluster", "price", "price | name | map", "2 USD/GPU-hour; `stepcast list prices`; {reserved: {price, discount, term}};"
+      {"cluster", "price", "price | name | map",
+       "2 USD/GPU-hour; `stepcast list prices`; {reserved: {price, discount, term}};"
        " {owned: {purchase, life, residual, interest, utilisation, hosting, electricity}}; left out: no dollars"},
       {"cluster", "storage_price", "map", "{kept: 20 USD/TB-month, egress: 0.05 USD/GB} (default: none)"},
       {"cluster", "dataset", "bytes", "in storage while the run lasts (default 0)"},
@@ -197,7 +199,7 @@ class Reader {
 
   /// All computers on Earth together do some 1e22 FLOP/s: 1e33 is a thousand years of them.
   static double compute(const YamlValue& value) {
-    const double flops = amount(value);
+    const double flops = amount(value, 1e300);
     if (flops < 1e12 || flops > 1e33)
       throw value.error(fmt::format(
           "budget.flops is {:g}; what can be planned lies between 1e12 and 1e33 FLOPs (the largest published runs took "
@@ -220,7 +222,9 @@ class Reader {
       if (!both) throw map.error("there is nothing to plan with: a `budget`, or a `model` and its `tokens`");
       if (ratio) question_.tokens = *question_.tokens_per_parameter * count_parameters(*question_.model).active;
     } else if (both) {
-      throw (tokens ? tokens : ratio)->error("model and tokens are given: then there is no budget to be spent on them; leave one of the three out");
+      throw(tokens ? tokens : ratio)
+          ->error(
+              "model and tokens are given: then there is no budget to be spent on them; leave one of the three out");
     }
     const auto shape = map.find("shape");
     if (shape && question_.model) throw shape->error("the model is given: it has its shape");
@@ -238,10 +242,12 @@ class Reader {
       return;
     }
     YamlMap map(*value, vocabulary("shape"));
-    if (const auto family = map.find("family")) question_.shape.family = family->choice("family of shapes", family_names());
+    if (const auto family = map.find("family"))
+      question_.shape.family = family->choice("family of shapes", family_names());
     if (const auto vocab = map.find("vocabulary")) question_.shape.vocab = vocab->integer({1, 10'000'000});
     if (const auto experts = map.find("experts")) question_.shape.experts.experts = experts->integer({2, 100'000});
-    if (const auto shared = map.find("shared_experts")) question_.shape.experts.shared_experts = shared->integer({0, 1000});
+    if (const auto shared = map.find("shared_experts"))
+      question_.shape.experts.shared_experts = shared->integer({0, 1000});
     if (const auto width = map.find("expert_ffn")) question_.shape.experts.expert_ffn = width->integer({1, 10'000'000});
     if (const auto top = map.find("top_k")) question_.shape.experts.top_k = top->integer({1, 100'000});
     if (const auto active = map.find("active_ratio")) question_.shape.experts.active_ratio = share(*active);
@@ -272,7 +278,8 @@ class Reader {
     if (const auto others = map.find("compare_laws")) {
       for (const YamlValue& other : others->list()) question_.other_laws.push_back(read_scaling_law(other, presets_));
     } else {
-      for (const PresetInfo& known : list_presets("scaling-laws")) question_.other_laws.push_back(load_scaling_law(known.name));
+      for (const PresetInfo& known : list_presets("scaling-laws"))
+        question_.other_laws.push_back(load_scaling_law(known.name));
     }
   }
 
@@ -330,8 +337,8 @@ class Reader {
                plan = map.find("plan");
     option.base = base ? load_base(*base) : read_base(cluster, framework, plan, place);
     if (base && cluster) throw cluster->error("the base has its cluster: one of the two");
-    option.name = base ? option.base.name
-                       : fmt::format("{} x {}", option.base.cluster.gpus, option.base.cluster.gpu.name);
+    option.name =
+        base ? option.base.name : fmt::format("{} x {}", option.base.cluster.gpus, option.base.cluster.gpu.name);
     read_space(map, option);
     read_failures(map, option);
     read_checkpoint(map, option);
@@ -356,7 +363,8 @@ class Reader {
   /// A scenario around the cluster, with any model: the one that is planned takes its place.
   Job read_base(const std::optional<YamlValue>& cluster, const std::optional<YamlValue>& framework,
                 const std::optional<YamlValue>& plan, const YamlNode& place) {
-    if (!cluster) throw error_at(place, "there is no `cluster` to train on: a preset of `stepcast list clusters`, or a map");
+    if (!cluster)
+      throw error_at(place, "there is no `cluster` to train on: a preset of `stepcast list clusters`, or a map");
     YamlNode scenario;
     scenario.kind = YamlNode::Kind::map;
     scenario.source = place.source;
@@ -367,8 +375,10 @@ class Reader {
     };
     put(scenario, "model", yaml_scalar("llama3.1-8b"));
     put(scenario, "cluster", cluster->node());
-    if (framework) put(scenario, "framework", framework->node());
-    else assume("framework: megatron-core");
+    if (framework)
+      put(scenario, "framework", framework->node());
+    else
+      assume("framework: megatron-core");
     YamlNode fixed;
     if (plan) {
       check_is_map(*plan);
@@ -458,8 +468,10 @@ class Reader {
     YamlMap training(value ? *value : YamlValue(nothing, "training"), vocabulary("training"));
     RecipeRule common;
     common.sequence_length = 8192;
-    if (const auto length = training.find("sequence_length")) common.sequence_length = length->integer({1, 100'000'000});
-    else assume("training.sequence_length: 8192");
+    if (const auto length = training.find("sequence_length"))
+      common.sequence_length = length->integer({1, 100'000'000});
+    else
+      assume("training.sequence_length: 8192");
     if (const auto batch = training.find("batch_tokens")) common.batch_tokens = amount(*batch, 1e12);
     if (const auto phases = training.find("phases")) {
       read_phases(*phases, common);
@@ -469,11 +481,13 @@ class Reader {
     for (RecipeRule& rule : question_.recipe) {
       if (rule.batch_tokens > 0) continue;
       rule.batch_tokens = usual_batch();
-      assume(fmt::format("training.batch_tokens: {:g}, the power of two nearest to DeepSeek LLM's 0.292 C^0.327", rule.batch_tokens));
+      assume(fmt::format("training.batch_tokens: {:g}, the power of two nearest to DeepSeek LLM's 0.292 C^0.327",
+                         rule.batch_tokens));
     }
     for (const RecipeRule& rule : question_.recipe) {
       if (rule.batch_tokens < static_cast<double>(rule.sequence_length))
-        throw training.error(fmt::format("a batch of {:g} tokens is less than one sequence of {}", rule.batch_tokens, rule.sequence_length));
+        throw training.error(fmt::format("a batch of {:g} tokens is less than one sequence of {}", rule.batch_tokens,
+                                         rule.sequence_length));
     }
     const auto every = training.find("evaluate_every"), time = training.find("evaluation");
     if (every.has_value() != time.has_value())
@@ -498,7 +512,8 @@ class Reader {
       if (const auto batch = map.find("batch_tokens")) rule.batch_tokens = amount(*batch, 1e12);
       if (const auto length = map.find("sequence_length")) rule.sequence_length = length->integer({1, 100'000'000});
       map.finish();
-      if (until && *rule.until <= before) throw until->error(fmt::format("the phase before it goes until {:g} already", before));
+      if (until && *rule.until <= before)
+        throw until->error(fmt::format("the phase before it goes until {:g} already", before));
       if (until) before = *rule.until;
       if (at_end && !last) throw item.error("a phase after one with `last` has `last` too");
       if (open > 0 && until) throw until->error("the phase before it has no end: it takes all that is left");

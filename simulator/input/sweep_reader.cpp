@@ -359,7 +359,8 @@ Sweep training_sweep(const Job& base, double memory_headroom_bytes) {
   const std::string& family = base.framework.family;
   space["zero"] = family == "pytorch" ? std::vector<std::string>{"3"} : std::vector<std::string>{"1"};
   if (family == "deepspeed") space["zero"] = {"1", "2", "3"};
-  space["microbatch"] = texts(those(powers_of_two(1, 8), [&](std::int64_t n) { return base.plan.global_batch % n == 0; }));
+  space["microbatch"] =
+      texts(those(powers_of_two(1, 8), [&](std::int64_t n) { return base.plan.global_batch % n == 0; }));
   space["recompute"] = {"none", "selective", "full"};
   Sweep sweep;
   sweep.name = base.name;
