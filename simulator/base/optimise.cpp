@@ -62,6 +62,38 @@ std::vector<double> minimise(const std::function<double(const std::vector<double
   return inside(best);
 }
 
+std::vector<double> minimise_smooth(const SmoothFunction& function, const std::vector<double>& start, int evaluations) {
+  struct Lowest {
+    const SmoothFunction& function;
+    std::vector<double> at, gradient;
+    double value;
+  };
+  Lowest lowest{function, start, std::vector<double>(start.size()), std::numeric_limits<double>::infinity()};
+  nlopt::opt opt(nlopt::LD_LBFGS, static_cast<unsigned>(start.size()));
+  opt.set_min_objective(
+      [](const std::vector<double>& at, std::vector<double>& gradient, void* data) {
+        Lowest& found = *static_cast<Lowest*>(data);
+        const double value = found.function(at, found.gradient);
+        if (value < found.value) found.value = value, found.at = at;
+        if (!gradient.empty()) gradient = found.gradient;
+        return value;
+      },
+      &lowest);
+  opt.set_maxeval(evaluations);
+  opt.set_ftol_rel(1e-12);
+  opt.set_vector_storage(10);
+  std::vector<double> at = start;
+  double value = 0;
+  try {
+    opt.optimize(at, value);
+  } catch (const nlopt::roundoff_limited&) {
+    // As near as it gets.
+  } catch (const std::runtime_error&) {
+    // A line search that found nothing lower: `lowest` has what there is.
+  }
+  return lowest.at;
+}
+
 double lowest_point(const std::function<double(double)>& value, double from, double to) {
   CHECK(from < to, "a search has a range");
   constexpr int cells = 256;

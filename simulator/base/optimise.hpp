@@ -24,6 +24,13 @@ struct Effort {
 std::vector<double> minimise(const std::function<double(const std::vector<double>&)>& objective,
                              const std::vector<Unknown>& unknowns, const Effort& effort, std::uint64_t seed);
 
+/// Writes the gradient at a point and returns the value there.
+using SmoothFunction = std::function<double(const std::vector<double>& at, std::vector<double>& gradient)>;
+
+/// Downhill from `start` to where a smooth function is level (L-BFGS); the lowest point found on the way.
+std::vector<double> minimise_smooth(const SmoothFunction& function, const std::vector<double>& start,
+                                    int evaluations = 500);
+
 /// The lowest point of a function of one number with one valley, perhaps between plateaus: the best of a grid, then golden
 /// section. Infinity stands for where there is no value.
 double lowest_point(const std::function<double(double)>& value, double from, double to);

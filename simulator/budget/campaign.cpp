@@ -452,9 +452,10 @@ CampaignOutcome simulate_campaign(const CampaignInput& input, int trials, std::u
     planned.push_back(run.planned);
     spikes.push_back(run.spikes);
     for (const CampaignTimePart& part : parts_of_campaign) outcome.time.*part.time += weight * run.time.*part.time;
-    outcome.waited_share += run.waited ? weight : 0;
     outcome.nodes_in_repair += weight * run.nodes_in_repair / run.time.total().si();
   }
+  const auto waited = std::count_if(runs.begin(), runs.end(), [](const Trial& run) { return run.waited; });
+  outcome.waited_share = static_cast<double>(waited) / trials;
   outcome.days = distribution(days);
   outcome.histogram = histogram(days);
   outcome.failures = distribution(std::move(failures));
@@ -462,6 +463,14 @@ CampaignOutcome simulate_campaign(const CampaignInput& input, int trials, std::u
   outcome.spikes = distribution(std::move(spikes));
   outcome.goodput = outcome.time.productive / outcome.time.total();
   return outcome;
+}
+
+CampaignGpuTime gpu_time(const CampaignOutcome& outcome, std::int64_t nodes, int gpus_per_node) {
+  const CampaignTime& time = outcome.time;
+  const double gpus = static_cast<double>(nodes) * gpus_per_node;
+  const double held = static_cast<double>(nodes + outcome.spare_nodes) * gpus_per_node;
+  const Seconds in_steps = time.productive + time.slow + time.lost_work;
+  return {gpus * in_steps, held * time.total() - gpus * in_steps};
 }
 
 }  // namespace stepcast

@@ -129,4 +129,15 @@ struct CampaignOutcome {
 /// downtime. The last step is followed by a checkpoint; the first start is not counted.
 CampaignOutcome simulate_campaign(const CampaignInput& input, int trials, std::uint64_t seed);
 
+/// GPU-time of a run by what the GPUs do, for energy and bills; held from the first step to the last.
+struct CampaignGpuTime {
+  Seconds in_steps;  ///< steps that count, slow ones, and those that were lost
+  Seconds standing;  ///< stalls, evaluation and restarts; waiting; spare nodes all along
+
+  Seconds held() const { return in_steps + standing; }
+};
+
+/// The mean of the trials. Evaluation is reckoned as standing, so that its power is a lower estimate.
+CampaignGpuTime gpu_time(const CampaignOutcome& outcome, std::int64_t nodes, int gpus_per_node);
+
 }  // namespace stepcast

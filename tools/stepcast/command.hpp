@@ -27,7 +27,6 @@ Action add_sweep(CLI::App& app);
 Action add_compare(CLI::App& app);
 Action add_sensitivity(CLI::App& app);
 Action add_scale(CLI::App& app);
-Action add_plan(CLI::App& app);
 Action add_emit(CLI::App& app);
 Action add_import(CLI::App& app);
 Action add_collective(CLI::App& app);
@@ -37,6 +36,8 @@ Action add_calibrate(CLI::App& app);
 Action add_calibrate_measure(CLI::App& app);
 Action add_calibrate_import(CLI::App& app);
 Action add_calibrate_fit(CLI::App& app);
+Action add_plan(CLI::App& app);
+Action add_plan_fit(CLI::App& app);
 
 struct Command {
   std::string name;

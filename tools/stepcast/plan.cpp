@@ -10,6 +10,13 @@
 namespace stepcast::cli {
 namespace {
 
+const std::vector<Command>& steps() {
+  static const std::vector<Command> table{
+      {"fit", "Fit a scaling law to points of parameters, tokens and loss", add_plan_fit},
+  };
+  return table;
+}
+
 struct Options {
   Inputs inputs;
   bool help_file = false;
@@ -69,13 +76,13 @@ Exit run(const Options& options) {
 }  // namespace
 
 Action add_plan(CLI::App& app) {
+  const Action subcommand = add_subcommands(app, steps(), examples);
   const auto options = std::make_shared<Options>();
   options->inputs.add(app, "PLAN", Inputs::Count::one, "plan file (YAML); its keys: --help-file");
   app.add_flag("--help-file", options->help_file, "print the keys of a plan file");
   app.add_option("--out", options->out, "file to write the answer to");
   app.add_option("--format", options->format, names_of(answer_forms()) + " (default text)");
-  app.footer(examples);
-  return [options] { return run(*options); };
+  return [&app, options, subcommand] { return app.get_subcommands().empty() ? run(*options) : subcommand(); };
 }
 
 }  // namespace stepcast::cli

@@ -160,5 +160,269 @@ TEST(Campaign, NodesInRepair) {
   EXPECT_NEAR(outcome.nodes_in_repair, 4 * filling, 0.1);  // 2 a day leave for 2 days each
 }
 
+/// Without spare nodes each loss waits for a repair, and nothing fails that stands still.
+TEST(Campaign, WaitsForRepairs) {
+  CampaignInput input = run_of(60 * day, Seconds(60), failing_every(day, gpus_of_run));
+  input.checkpoint_interval = Seconds(60);
+  input.reliability.takes_node.value = 1;
+  input.reliability.repair.value = 6 * hour;
+  input.spare_nodes = 0;
+  const CampaignOutcome outcome = simulate_campaign(input, 2000, 5);
+  EXPECT_NEAR(outcome.days.mean, 60 + 60 * 0.25, 4 * standard_error(outcome) + 0.03);  // half a step lost 60 times
+  EXPECT_NEAR(outcome.time.waiting / day, 15, 0.3);
+  EXPECT_EQ(outcome.waited_share, 1);
+  input.spare_nodes.reset();
+  const CampaignOutcome with_spares = simulate_campaign(input, 2000, 5);
+  EXPECT_EQ(with_spares.spare_nodes, outcome.recommended_spares);
+  EXPECT_LT(with_spares.time.waiting, 0.02 * outcome.time.waiting);
+}
+
+/// On the replicas that are left, progress goes with their number: Palm's mean of nodes in repair.
+TEST(Campaign, ElasticRunsOnFewerReplicas) {
+  CampaignInput input = run_of(200 * day, Seconds(60), failing_every(12 * hour, 100 * 8));
+  input.nodes = 100;
+  input.elastic_replica_nodes = 1;
+  input.spare_nodes = 0;
+  input.checkpoint_interval = Seconds(60);
+  input.reliability.takes_node.value = 1;
+  input.reliability.repair.value = 60 * hour;  // five nodes away
+  const CampaignOutcome outcome = simulate_campaign(input, 200, 9);
+  EXPECT_NEAR(outcome.goodput, 0.95, 0.003);
+  EXPECT_NEAR(outcome.nodes_in_repair, 5, 0.1);
+  EXPECT_EQ(outcome.waited_share, 0);
+  expect_parts_sum(outcome);
+  input.elastic_replica_nodes = 0;
+  EXPECT_LT(simulate_campaign(input, 50, 9).goodput, outcome.goodput);
+}
+
+/// Each spike goes back `b` steps: S / (1 - rate * b) steps are run in all.
+TEST(Campaign, LossSpikes) {
+  CampaignInput input = run_of(10000 * Seconds(10), Seconds(10), failing_every(Seconds(1e30), gpus_of_run));
+  input.checkpoint_interval = Seconds(10);
+  input.spikes = {20.0 / 10000, 100};
+  const CampaignOutcome outcome = simulate_campaign(input, 2000, 2);
+  EXPECT_NEAR(outcome.spikes.mean, 20 / (1 - 0.2), 0.5);  // 25: the rate is of steps run, again or not
+  EXPECT_NEAR(outcome.time.lost_work / Seconds(10), 2500, 50);
+  input.spikes.back_steps = 500;
+  EXPECT_THAT(simulate_campaign(input, 1, 2).infeasible_reason, HasSubstr("never ends"));
+}
+
+/// Every so many days; what is running is saved first.
+TEST(Campaign, PlannedInterruptions) {
+  CampaignInput input = run_of(100 * day, Seconds(60), failing_every(Seconds(1e30), gpus_of_run));
+  input.checkpoint_interval = hour;
+  input.checkpoint.write = minute;
+  input.checkpoint.load = 2 * minute;
+  input.reliability.restart.value = 7 * minute;
+  input.reliability.planned.value = 1 / (2.5 * day);
+  input.reliability.planned_time.value = 20 * minute;
+  const CampaignOutcome outcome = simulate_campaign(input, 1, 2);
+  EXPECT_EQ(outcome.planned.mean, 40);
+  EXPECT_DOUBLE_EQ(outcome.time.planned / minute, 40 * 30);
+  EXPECT_LE(outcome.time.lost_work, 40 * minute);  // of a step each
+  EXPECT_EQ(outcome.failures.mean, 0);
+}
+
+/// A checkpoint that is still being written is worth nothing: the loss of a failure grows by that time.
+TEST(Campaign, CheckpointsBehindTrainingAreSafeLater) {
+  CampaignInput input = run_of(2000 * hour, Seconds(60), failing_every(20 * hour, gpus_of_run));
+  input.checkpoint_interval = hour;
+  const auto loss = [&] {
+    const CampaignOutcome outcome = simulate_campaign(input, 1000, 2);
+    return outcome.time.lost_work / outcome.failures.mean;
+  };
+  const Seconds at_once = loss();
+  input.checkpoint.write = input.checkpoint.shortest_interval = 30 * minute;
+  const Seconds later = loss();
+  EXPECT_NEAR(at_once / minute, 30, 0.7);
+  EXPECT_NEAR(later / minute, 60, 1.5);
+}
+
+TEST(Campaign, IntervalIsNotShorterThanTheWriting) {
+  CampaignInput input = run_of(100 * hour, Seconds(60), failing_every(2 * hour, gpus_of_run));
+  input.checkpoint.stall = Seconds(1);
+  input.checkpoint.write = input.checkpoint.shortest_interval = 30 * minute;
+  EXPECT_EQ(simulate_campaign(input, 10, 2).checkpoint_interval, 30 * minute);
+  EXPECT_TRUE(simulate_campaign(input, 10, 2).remarks.empty()) << "nothing else was asked for";
+  input.checkpoint_interval = 10 * minute;
+  const CampaignOutcome asked = simulate_campaign(input, 10, 2);
+  EXPECT_EQ(asked.checkpoint_interval, 30 * minute);
+  ASSERT_EQ(asked.remarks.size(), 1U);
+  EXPECT_THAT(asked.remarks[0], HasSubstr("instead of 600 s"));
+}
+
+TEST(Campaign, SlowNodes) {
+  CampaignInput input = run_of(100 * day, Seconds(60), failing_every(day, gpus_of_run));
+  input.checkpoint_interval = Seconds(60);
+  input.reliability.slow_share.value = 0.02;
+  input.reliability.slow_spread.value = 0.01;
+  const CampaignOutcome outcome = simulate_campaign(input, 500, 2);
+  EXPECT_NEAR(outcome.time.slow / outcome.time.productive, 0.02, 0.0005);
+}
+
+// --- whatever the input --------------------------------------------------------------------------------------------
+
+/// Between zero and one, to two digits.
+double any_share() { return *rc::gen::inRange(0, 100) / 100.0; }
+
+CampaignInput any_campaign() {
+  CampaignInput input;
+  input.nodes = *rc::gen::inRange(1, 300);
+  const int phases = *rc::gen::inRange(1, 4);
+  for (int i = 0; i < phases; ++i)
+    input.phases.push_back({*rc::gen::inRange(1, 20000), Seconds(1 + *rc::gen::inRange(0, 200) / 10.0)});
+  const Seconds mttf = std::pow(10.0, 3.5 + 3 * any_share()) * Seconds(1);
+  input.reliability = failing_every(mttf, input.nodes * 8);
+  input.reliability.takes_node.value = any_share();
+  input.reliability.restart.value = any_share() * 10 * minute;
+  input.reliability.detect.value = any_share() * 5 * minute;
+  input.reliability.replace.value = any_share() * 5 * minute;
+  input.reliability.repair.value = any_share() * day;
+  if (*rc::gen::inRange(0, 2) == 1) input.reliability.planned.value = 1 / ((0.1 + any_share()) * day);
+  if (*rc::gen::inRange(0, 2) == 1) input.reliability.shape.value = 0.6 + 0.8 * any_share();
+  if (*rc::gen::inRange(0, 2) == 1) input.elastic_replica_nodes = *rc::gen::inRange<std::int64_t>(1, input.nodes + 1);
+  if (*rc::gen::inRange(0, 2) == 1) input.spare_nodes = *rc::gen::inRange(0, 10);
+  if (*rc::gen::inRange(0, 2) == 1) input.spikes = {any_share() / 1000, *rc::gen::inRange(0, 500)};
+  if (*rc::gen::inRange(0, 2) == 1) input.evaluation = {*rc::gen::inRange(0, 500), any_share() * 3 * minute};
+  input.reliability.slow_share.value = any_share() / 20;
+  input.reliability.slow_spread.value = any_share() / 20;
+  input.data_share = any_share() / 20;
+  input.checkpoint.stall = any_share() * minute;
+  input.checkpoint.write = input.checkpoint.stall + any_share() * 2 * minute;
+  input.checkpoint.shortest_interval = input.checkpoint.write - input.checkpoint.stall;
+  input.checkpoint.load = any_share() * minute;
+  return input;
+}
+
+bool same(const CampaignOutcome& a, const CampaignOutcome& b) {
+  for (const CampaignTimePart& part : parts_of_campaign) {
+    if (a.time.*part.time != b.time.*part.time) return false;
+  }
+  return a.days.mean == b.days.mean && a.days.p5 == b.days.p5 && a.days.p95 == b.days.p95 &&
+         a.histogram.counts == b.histogram.counts && a.failures.mean == b.failures.mean && a.goodput == b.goodput;
+}
+
+RC_GTEST_PROP(Campaign, SameSeedSameOutcomeOnAnyNumberOfThreads, ()) {
+  const CampaignInput input = any_campaign();
+  const std::uint64_t seed = *rc::gen::inRange<std::uint64_t>(0, 1000);
+  const CampaignOutcome many = simulate_campaign(input, 40, seed);
+  const tbb::global_control one(tbb::global_control::max_allowed_parallelism, 1);
+  RC_ASSERT(same(many, simulate_campaign(input, 40, seed)));
+  if (many.failures.deviation > 0) RC_ASSERT(!same(many, simulate_campaign(input, 40, seed + 1)));
+}
+
+/// The parts sum to the whole in every trial (a check inside), nothing is negative, and quantiles are in order.
+RC_GTEST_PROP(Campaign, IsAnAccount, ()) {
+  const CampaignInput input = any_campaign();
+  const CampaignOutcome outcome = simulate_campaign(input, 20, 1);
+  RC_PRE(outcome.feasible);
+  for (const CampaignTimePart& part : parts_of_campaign) {
+    const Seconds time = outcome.time.*part.time;
+    RC_ASSERT(time >= Seconds(-1e-9 * outcome.time.total().si()));
+  }
+  RC_ASSERT(std::abs(outcome.time.total() / day - outcome.days.mean) <= 1e-9 * outcome.days.mean);
+  const Distribution& days = outcome.days;
+  RC_ASSERT(days.lowest <= days.p5 && days.p5 <= days.p10 && days.p10 <= days.p50 && days.p50 <= days.p90 &&
+            days.p90 <= days.p95 && days.p95 <= days.highest);
+  RC_ASSERT(std::accumulate(outcome.histogram.counts.begin(), outcome.histogram.counts.end(), 0) == outcome.trials);
+  Seconds pure;
+  for (const TrainingPhase& phase : input.phases) pure += static_cast<double>(phase.steps) * phase.step_time;
+  RC_ASSERT(std::abs(outcome.time.productive / pure - 1) < 1e-9);
+}
+
+/// More failures, longer restarts or stalls: never faster, but for sampling.
+RC_GTEST_PROP(Campaign, MoreTroubleIsNeverFaster, ()) {
+  const CampaignInput input = any_campaign();
+  CampaignInput worse = input;
+  switch (*rc::gen::inRange(0, 4)) {
+    case 0: worse.reliability.failures_per_gpu.value *= 2; break;
+    case 1: worse.reliability.restart.value += 10 * minute; break;
+    case 2: worse.checkpoint.stall += minute, worse.checkpoint.write += minute; break;
+    default: worse.data_share += 0.1;
+  }
+  const Seconds fixed =
+      minute * std::ceil(optimal_interval(input.checkpoint.stall + Seconds(1),
+                                          mean_time_between_failures(input.reliability, input.nodes * 8)) /
+                         minute);
+  CampaignInput before = input;
+  before.checkpoint_interval = worse.checkpoint_interval = fixed;
+  before.spare_nodes = worse.spare_nodes = 20;
+  const CampaignOutcome a = simulate_campaign(before, 200, 1), b = simulate_campaign(worse, 200, 2);
+  RC_PRE(a.feasible && b.feasible);
+  RC_ASSERT(b.days.mean >= a.days.mean - 4 * (standard_error(a) + standard_error(b)));
+}
+
+TEST(Campaign, GpuTimeIsWhatIsHeld) {
+  CampaignInput input = run_of(100 * day, Seconds(60), failing_every(day, gpus_of_run));
+  input.checkpoint.stall = input.checkpoint.write = minute;
+  input.checkpoint_interval = hour;
+  input.spare_nodes = 4;
+  const CampaignOutcome outcome = simulate_campaign(input, 20, 2);
+  const CampaignGpuTime time = gpu_time(outcome, 16, 8);
+  EXPECT_NEAR(time.held() / day, outcome.days.mean * 20 * 8, 1e-6 * time.held() / day);
+  EXPECT_GT(time.in_steps / day, 100 * 128);
+  EXPECT_NEAR(time.in_steps / day, 128 * (outcome.time.productive + outcome.time.lost_work) / day, 1e-6);
+}
+
+// --- runs that cannot be ------------------------------------------------------------------------------------------
+
+TEST(Campaign, NeverEndsWhereRestartsTakeLongerThanFailuresLeave) {
+  Reliability reliability;  // Llama-3's rate on half a million GPUs, six minutes between failures; ten to restart
+  reliability.failures_per_gpu.value = 419 / (54 * day * 16384);
+  CampaignInput input = run_of(10 * day, Seconds(10), reliability);
+  input.nodes = 65536;
+  input.reliability.restart.value = 60 * minute;
+  input.checkpoint.stall = input.checkpoint.write = Seconds(30);
+  const CampaignOutcome outcome = simulate_campaign(input, 10, 1);
+  EXPECT_FALSE(outcome.feasible);
+  EXPECT_THAT(outcome.infeasible_reason, HasSubstr("524,288 GPUs fail every 348 s"));
+  EXPECT_THAT(outcome.infeasible_reason, HasSubstr("Half of it would be on "));
+  // What it proposes is so: take the number of GPUs that it names.
+  const std::string& reason = outcome.infeasible_reason;
+  std::string digits;
+  for (std::size_t at = reason.find(" on ", reason.find("Half of it")) + 4; reason[at] != ' '; ++at)
+    if (reason[at] != ',') digits += reason[at];
+  input.nodes = std::stoll(digits) / 8;
+  const CampaignOutcome smaller = simulate_campaign(input, 200, 1);
+  ASSERT_TRUE(smaller.feasible) << smaller.infeasible_reason;
+  EXPECT_NEAR(smaller.goodput, 0.5, 0.06);
+}
+
+TEST(Campaign, RefusesWhatCannotBe) {
+  const CampaignInput good = run_of(day, Seconds(10), failing_every(day, gpus_of_run));
+  const auto reason = [&](auto change) {
+    CampaignInput input = good;
+    change(input);
+    return simulate_campaign(input, 1, 1).infeasible_reason;
+  };
+  EXPECT_EQ(reason([](CampaignInput&) {}), "");
+  EXPECT_EQ(reason([](CampaignInput& in) { in.phases.clear(); }), "no steps to train");
+  EXPECT_EQ(reason([](CampaignInput& in) { in.phases[0].step_time = Seconds(0); }), "a step that takes no time");
+  EXPECT_EQ(reason([](CampaignInput& in) { in.nodes = 0; }), "a job without GPUs");
+  EXPECT_EQ(reason([](CampaignInput& in) { in.reliability.failures_per_gpu.value = Hertz(-1); }),
+            "a negative rate of failures");
+  EXPECT_EQ(reason([](CampaignInput& in) { in.reliability.repair.value = Seconds(-1); }),
+            "something that takes negative or endless time");
+  EXPECT_EQ(reason([](CampaignInput& in) { in.checkpoint_interval = Seconds(0); }),
+            "a checkpoint interval that is not above zero");
+  EXPECT_EQ(reason([](CampaignInput& in) { in.elastic_replica_nodes = 17; }), "a replica of 17 nodes in a job of 16");
+}
+
+// --- spare nodes ---------------------------------------------------------------------------------------------------
+
+/// Quantiles of the Poisson distribution, from tables: 99% of mean 4 is 9, of 10 is 18; 95% of 10 is 15.
+TEST(SpareNodes, AreAQuantileOfNodesInRepair) {
+  Reliability reliability;
+  reliability.takes_node.value = 0.5;
+  reliability.repair.value = 2 * day;
+  reliability.failures_per_gpu.value = 4 / day / 800.0;
+  EXPECT_EQ(spare_nodes_needed(reliability, 100, 8), 9);
+  reliability.repair.value = 5 * day;
+  EXPECT_EQ(spare_nodes_needed(reliability, 100, 8), 18);
+  EXPECT_EQ(spare_nodes_needed(reliability, 100, 8, 0.05), 15);
+  reliability.repair.value = Seconds(0);
+  EXPECT_EQ(spare_nodes_needed(reliability, 100, 8), 0);
+}
+
 }  // namespace
 }  // namespace stepcast

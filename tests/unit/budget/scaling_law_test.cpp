@@ -8,8 +8,10 @@
 #include <gtest/gtest.h>
 
 #include "simulator/base/error.hpp"
+#include "simulator/base/files.hpp"
 #include "simulator/budget/compute_optimum.hpp"
 #include "simulator/budget/inference_aware.hpp"
+#include "simulator/input/input.hpp"
 #include "simulator/input/scaling_law_reader.hpp"
 
 namespace stepcast {
@@ -206,6 +208,91 @@ TEST(ImpossibleBudgets, AreExplained) {
   EXPECT_THAT(far->text, HasSubstr("beyond the largest run of the fit (1.3e+22 FLOPs)"));
   EXPECT_FALSE(extrapolation(law, Flops(1e21)).has_value());
   EXPECT_THROW(loss(load_scaling_law("llama3"), 1e9, 1e10), UserError);
+}
+
+// arXiv 2404.10102 prints standard errors alone; as independent ones they leave nothing known of best sizes.
+TEST(Intervals, HangOnTheCorrelation) {
+  const ScalingLaw law = load_scaling_law("besiroglu");
+  ScalingLaw independent = law;
+  for (std::size_t i = 0; i < 5; ++i)
+    for (std::size_t j = 0; j < 5; ++j) independent.uncertainty->correlation[i][j] = i == j ? 1 : 0;
+  const auto width = [](const std::optional<SizeRange>& range) {
+    return std::log(range->parameters.second / range->parameters.first);
+  };
+  const auto range = optimum_interval(law, Flops(5.76e23), 0.8),
+             wide = optimum_interval(independent, Flops(5.76e23), 0.8);
+  EXPECT_LT(width(range), std::log(2));
+  EXPECT_GT(width(wide), std::log(8));
+  EXPECT_LT(range->parameters.first, 70e9);  // Chinchilla
+  EXPECT_GT(range->parameters.second, 70e9);
+  EXPECT_LT(width(optimum_interval(law, Flops(1e20), 0.8)), width(range));  // the runs are there
+  EXPECT_LT(width(range), width(optimum_interval(law, Flops(5.76e23), 0.9)));
+  EXPECT_THROW(optimum_interval(law, Flops(1e20), 1.0), UserError);
+
+  // Of a frontier: N = N_pivot (C / pivot)^a, with a from 0.462 to 0.534 (Hoffmann et al., Table 2).
+  const ScalingLaw frontier = load_scaling_law("hoffmann-approach-2");
+  const auto turned = optimum_interval(frontier, Flops(1.34e24), 0.8);
+  EXPECT_NEAR(width(turned), (0.534 - 0.462) * std::log(1e4), 1e-6);
+}
+
+struct Refused {
+  const char* name;
+  const char* text;
+  const char* says;
+};
+class RefusedLaws : public testing::TestWithParam<Refused> {};
+
+TEST_P(RefusedLaws, SayWhatIsWrong) {
+  const std::string path = testing::TempDir() + "stepcast-refused-law.yaml";
+  write_file_atomically(path, GetParam().text);
+  try {
+    load_scaling_law(path);
+    FAIL() << GetParam().text;
+  } catch (const UserError& error) {
+    EXPECT_THAT(error.what(), HasSubstr(GetParam().says));
+    EXPECT_THAT(error.what(), HasSubstr("stepcast-refused-law.yaml:"));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Files, RefusedLaws,
+    testing::Values(
+        Refused{"empty", "{}", "a `loss`, a `frontier`, or both"},
+        Refused{"misspelt", "losss: {E: 1}", "did you mean 'loss'"},
+        Refused{"missing", "loss: {E: 1, A: 2, B: 3, alpha: 0.3}", "loss.beta is missing"},
+        Refused{"negative", "loss: {E: 1, A: 2, B: 3, alpha: -0.3, beta: 0.3}", "loss.alpha must be"},
+        Refused{"zero", "loss: {E: 1, A: 0, B: 3, alpha: 0.3, beta: 0.3}", "loss.A must be above zero"},
+        Refused{"twice", "loss: {E: 1, log_E: 0, A: 1, B: 3, alpha: 0.3, beta: 0.3}", "E and log_E say the same"},
+        Refused{"mixed", "loss: {E: 1, A: 1, B: 3, alpha: 0.3, beta: 0.3, N_c: 1e13}", "not of a law of the form"},
+        Refused{"form", "form: cubic\nloss: {E: 1, A: 1, B: 3, alpha: 0.3, beta: 0.3}",
+                "unknown form of a loss 'cubic'"},
+        Refused{"one_row", "frontier: {table: [[1e20, 1e9]]}", "of two rows at least"},
+        Refused{"both", "frontier: {table: [[1e20, 1e9], [1e22, 1e10]], parameters: {coefficient: 1, exponent: 1}}",
+                "is given by one of"},
+        Refused{"no_exponent", "frontier: {through: {compute: 1e20, parameters: 1e9}}",
+                "frontier.exponents is missing"},
+        Refused{"triangle",
+                "loss: {E: 1, A: 1, B: 3, alpha: 0.3, beta: 0.3}\nuncertainty: {standard_errors: {E: 1, A: 1, B: 1, "
+                "alpha: 1, beta: 1}, correlation: [[1], [0, 1], [0, 1], [0, 0, 0, 1], [0, 0, 0, 0, 1]]}",
+                "a list of 3: the lower triangle"},
+        Refused{"no_loss", "frontier: {table: [[1e20, 1e9], [1e22, 1e10]]}\nrepetition: {R_D: 15, R_N: 5}",
+                "needs a `loss` of the form 'parametric'"}),
+    [](const auto& c) { return std::string(c.param.name); });
+
+// Every file says where its numbers are from, and what runs they are of.
+TEST(Shipped, ScalingLawsHaveSources) {
+  for (const PresetInfo& preset : list_presets("scaling-laws")) {
+    const ScalingLaw law = load_scaling_law(preset.name);
+    EXPECT_EQ(law.name, preset.name);
+    EXPECT_FALSE(law.source.empty()) << preset.name;
+    EXPECT_FALSE(law.fitted.source.empty()) << preset.name;
+    EXPECT_GT(law.fitted.compute.second, 1e18) << preset.name;
+    // A budget of 1e21 trains some billions of parameters, whoever is asked.
+    const TrainingSize size = optimum(law, Flops(1e21));
+    EXPECT_GT(size.parameters, 1e9) << preset.name;
+    EXPECT_LT(size.parameters, 1e10) << preset.name;
+  }
+  EXPECT_EQ(load_scaling_law(default_scaling_law).name, "besiroglu");
 }
 
 }  // namespace
