@@ -68,6 +68,9 @@ class Run {
     run.tokens = fixed || question_.tokens ? wanted.tokens : wanted.parameters * wanted.tokens / count.active;
     run.compute = Flops(6 * count.active * run.tokens);
     run.loss = loss_of(question_.law, run.model, run.tokens);
+    if (question_.law.unique_tokens) {
+      run.repeated = {*question_.law.unique_tokens, effective(question_.law, {count.active, run.tokens}).tokens};
+    }
     if (question_.served) {
       run.life = lifetime_cost({count.active, run.tokens}, *question_.served, question_.prices);
     }
@@ -203,6 +206,24 @@ bool is_of_the_calendar(Budget::Kind kind) {
   return kind == Budget::Kind::gpu_hours || kind == Budget::Kind::dollars || kind == Budget::Kind::days;
 }
 
+/// Models come in steps, and a plan that no longer fits the next one costs a jump: what is left of the budget, or too much,
+/// goes into tokens for the model that is there.
+ClusterAnswer spend_the_rest(const Question& question, const ClusterOption& option, const Start& start,
+                             ClusterAnswer best) {
+  Question same = question;
+  same.model = best.model;
+  for (int round = 0; round < 4; ++round) {
+    const double ratio = question.budget.amount / spent(best, question.budget.kind);
+    if (std::abs(ratio - 1) < 0.002 || question.tokens || ratio > 2 || ratio < 0.5) break;
+    const TrainingSize size{best.active_parameters, best.tokens * ratio};
+    ClusterAnswer next = Run(same, option, start).of(size, &best.pace);
+    if (!next.problem.empty()) break;
+    next.wanted = best.wanted;
+    best = std::move(next);
+  }
+  return best;
+}
+
 /// The compute that a budget of the calendar buys: spending grows with it, nearly in proportion, so that a few runs find it.
 ClusterAnswer solve_for(const Question& question, const ClusterOption& option, const Start& start, const Told& told) {
   const Budget::Kind kind = question.budget.kind;
@@ -245,7 +266,8 @@ ClusterAnswer solve_for(const Question& question, const ClusterOption& option, c
     if (low > 0 && high > 0 && (next <= low || next >= high)) next = std::sqrt(low * high);
     compute = next;
   }
-  return best;
+  return best.problem.empty() && !best.pace.phases.empty() ? spend_the_rest(question, option, start, std::move(best))
+                                                           : best;
 }
 
 ClusterAnswer run_on(const Question& question, const ClusterOption& option, const Start& start, const Told& told) {
@@ -289,7 +311,7 @@ std::vector<std::string> possible_instead(const Question& question, const Cluste
   for (double n = failed.wanted.parameters / 2; n > 5e7; n /= 2) {
     if (!runs(run.shaped(n), now)) continue;
     found.push_back(
-        fmt::format("a model of {} parameters on these {} GPUs", number_text(n), count_text(static_cast<double>(now))));
+        fmt::format("a model of about {:.2g} parameters on these {} GPUs", n, count_text(static_cast<double>(now))));
     break;
   }
   return found;
@@ -472,7 +494,11 @@ Answer answer(const Question& question, const Told& told) {
     result.laws = other_laws(question, best.compute);
     if (has_loss(question.law)) {
       result.iso_flop = iso_flop_curve(question.law, best.compute);
-      result.over_training = over_training(question.law, {law_parameters(question.law, best.model), best.tokens});
+      try {
+        result.over_training = over_training(question.law, {law_parameters(question.law, best.model), best.tokens});
+      } catch (const UserError&) {
+        // At the least loss that the text allows, more compute buys nothing: there is no cheapest.
+      }
     }
   }
   if (best.problem.empty()) {

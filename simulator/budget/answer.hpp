@@ -24,6 +24,11 @@ struct ClusterAnswer {
   Flops compute;                 ///< 6 N D
   Flops compute_with_attention;  ///< as causal attention multiplies
   std::optional<double> loss;
+  struct Repeated {
+    double unique = 0;     ///< tokens that there are
+    double worth_new = 0;  ///< tokens never seen that would be as good as all that are read
+  };
+  std::optional<Repeated> repeated;  ///< where text is scarce
   Pace pace;
   double mfu = 0;  ///< over all steps
 

@@ -100,6 +100,9 @@ Json of(const ClusterAnswer& run) {
   json["model"] = of(run.model);
   json["flops"] = run.compute.si();
   json["loss"] = or_null(run.loss);
+  json["repeated"] = run.repeated
+                         ? Json{{"unique_tokens", run.repeated->unique}, {"worth_new_tokens", run.repeated->worth_new}}
+                         : Json();
   if (!run.problem.empty()) return json;
   json["flops_with_attention"] = run.compute_with_attention.si();
   json["mfu"] = run.mfu;

@@ -67,6 +67,11 @@ std::string answer_of(const ClusterAnswer& run, const Answer& all, const Paint& 
   page += labelled("model", paint.strong(parameters_text(run)) + ": " + shape_text(run.model));
   page += labelled("tokens", fmt::format("{}, {} a parameter", size_text(run.tokens),
                                          number_text(run.tokens / run.active_parameters)));
+  if (run.repeated && run.tokens > run.repeated->unique) {
+    page +=
+        labelled("", fmt::format("{} unique, read {} times: as good as {} new ones", size_text(run.repeated->unique),
+                                 number_text(run.tokens / run.repeated->unique), size_text(run.repeated->worth_new)));
+  }
   if (run.loss) page += labelled("loss", fmt::format("{} nats a token by {}", loss_text(*run.loss), all.law));
   page += labelled("compute", fmt::format("{} as 6 N D, {} with attention", compute_text(run.compute),
                                           compute_text(run.compute_with_attention)));

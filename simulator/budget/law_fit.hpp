@@ -31,7 +31,7 @@ struct FitSettings {
   double huber_delta = 1e-3;  ///< residuals beyond it count by their size and not its square
   int bootstrap = 0;          ///< resamplings; 0: no standard errors
   std::uint64_t seed = 1;
-  double confidence = 0.95;                        ///< of the intervals
+  double confidence = 0.95;                          ///< of the intervals
   std::function<void(int done, int of)> progress{};  ///< of the resamplings; called by one thread at a time
 };
 
