@@ -321,6 +321,7 @@ Sharding sharding_of(const Job& job) {
     const auto& kernels = job.cluster.gpu.attention.kernels;
     sharding.attention_kernel = kernels.find(available_kernel(*job.framework.attention_kernel, job.cluster.gpu))->first;
   }
+  sharding.fp8_recipe = plan.fp8_recipe.value_or("");
   sharding.microbatches = static_cast<double>(plan.microbatches());
   if (plan.context_parallel > 1) sharding.cp_comm_type = *plan.cp_comm_type;
   sharding.context_inner = static_cast<double>(plan.context_inner());

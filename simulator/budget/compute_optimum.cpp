@@ -18,6 +18,21 @@ void check_budget(Flops budget) {
     throw UserError(fmt::format("a budget is a number of FLOPs above zero, not {}", budget.si()));
 }
 
+/// Constants of a user's law may be such that its answers are no numbers.
+void check_finite(const ScalingLaw& law, const TrainingSize& size) {
+  if (!std::isfinite(size.parameters) || !std::isfinite(size.tokens))
+    throw UserError(fmt::format("the law '{}' has its best sizes beyond all numbers: {} parameters, {} tokens",
+                                law.name, size.parameters, size.tokens));
+}
+
+void check_is_a_run(const ScalingLaw& law, const TrainingSize& size, double wanted) {
+  check_finite(law, size);
+  if (size.parameters < 1 || size.tokens < 1)
+    throw UserError(
+        fmt::format("a loss of {} takes no training: by the law '{}' {:.2g} parameters and {:.2g} tokens do", wanted,
+                    law.name, size.parameters, size.tokens));
+}
+
 double per_token(const FlopsPerToken& flops_per_token, double parameters) {
   return flops_per_token ? flops_per_token(parameters) : 6 * parameters;
 }
@@ -123,6 +138,7 @@ TrainingSize optimum(const ScalingLaw& law, Flops budget, const FlopsPerToken& f
   check_budget(budget);
   const TrainingSize best =
       law.frontier ? on_frontier(law, budget.si(), flops_per_token) : of_least_loss(law, budget.si(), flops_per_token);
+  check_finite(law, best);
   if (best.parameters < 1 || best.tokens < 1)
     throw UserError(fmt::format(
         "a budget of {:.3g} FLOPs trains no model: the law '{}' gives it {:.2g} parameters and {:.2g} tokens{}",
@@ -168,24 +184,41 @@ Flops training_flops(const TrainingSize& size, const FlopsPerToken& flops_per_to
   return Flops(per_token(flops_per_token, size.parameters) * size.tokens);
 }
 
+namespace {
+
+/// What a loss a little above the least takes, for who asked for less.
+std::string nearest_text(const ScalingLaw& law, double floor, const FlopsPerToken& flops_per_token) {
+  constexpr double near = 0.05;
+  if (!(floor + near > floor)) return "";
+  try {
+    const TrainingSize nearest = cheapest_for_loss(law, floor + near, flops_per_token);
+    return fmt::format("; {:.2f} above it takes {:.3g} FLOPs ({:.3g} parameters, {:.3g} tokens)", near,
+                       training_flops(nearest, flops_per_token).si(), nearest.parameters, nearest.tokens);
+  } catch (const UserError&) {
+    return "";  // nor is that within reach
+  }
+}
+
+}  // namespace
+
 TrainingSize cheapest_for_loss(const ScalingLaw& law, double wanted, const FlopsPerToken& flops_per_token) {
   const double floor = lowest_loss(law);
-  if (!(wanted > floor)) {
-    constexpr double near = 0.05;
-    const TrainingSize nearest = cheapest_for_loss(law, floor + near, flops_per_token);
-    throw UserError(fmt::format(
-        "no training reaches a loss of {}: by the law '{}' {:.4f} is {}; {:.2f} above it takes {:.3g} FLOPs ({:.3g} "
-        "parameters, {:.3g} tokens)",
-        wanted, law.name, floor, law.unique_tokens ? "the least that this much text allows" : "irreducible", near,
-        training_flops(nearest, flops_per_token).si(), nearest.parameters, nearest.tokens));
-  }
-  if (const auto* form = parametric(law); form != nullptr && !flops_per_token) {
+  if (!(wanted > floor))
+    throw UserError(fmt::format("no training reaches a loss of {}: by the law '{}' {:.4f} is {}{}", wanted, law.name,
+                                floor, law.unique_tokens ? "the least that this much text allows" : "irreducible",
+                                nearest_text(law, floor, flops_per_token)));
+  if (const auto* form = parametric(law); form != nullptr && !law.frontier && !flops_per_token) {
     // At the optimum alpha A / N^alpha = beta B / D^beta.
     const double left = wanted - form->E;
-    return {std::pow(form->A * (1 + form->alpha / form->beta) / left, 1 / form->alpha),
-            std::pow(form->B * (1 + form->beta / form->alpha) / left, 1 / form->beta)};
+    const TrainingSize cheapest{std::pow(form->A * (1 + form->alpha / form->beta) / left, 1 / form->alpha),
+                                std::pow(form->B * (1 + form->beta / form->alpha) / left, 1 / form->beta)};
+    check_is_a_run(law, cheapest, wanted);
+    return cheapest;
   }
-  const auto best = [&](double log_c) { return of_least_loss(law, std::exp(log_c), flops_per_token); };
+  const auto best = [&](double log_c) {
+    return law.frontier ? on_frontier(law, std::exp(log_c), flops_per_token)
+                        : of_least_loss(law, std::exp(log_c), flops_per_token);
+  };
   const auto reached = [&](double log_c) {
     const TrainingSize size = best(log_c);
     return loss(law, size.parameters, size.tokens) <= wanted;
@@ -203,7 +236,9 @@ TrainingSize cheapest_for_loss(const ScalingLaw& law, double wanted, const Flops
     const double middle = 0.5 * (low + high);
     (reached(middle) ? high : low) = middle;
   }
-  return best(high);
+  const TrainingSize cheapest = best(high);
+  check_is_a_run(law, cheapest, wanted);
+  return cheapest;
 }
 
 std::vector<IsoFlopPoint> iso_flop_curve(const ScalingLaw& law, Flops budget, int points, double span,

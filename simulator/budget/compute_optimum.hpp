@@ -35,7 +35,7 @@ std::optional<SizeRange> optimum_interval(const ScalingLaw& law, Flops budget, d
 /// Tokens that bring a model of that size to the loss; nothing when no amount does.
 std::optional<double> tokens_for_loss(const ScalingLaw& law, double parameters, double loss);
 
-/// The sizes that reach the loss with the fewest FLOPs.
+/// The sizes that reach the loss with the fewest FLOPs, of those on the frontier where a law has one.
 /// @throws UserError at or below the irreducible loss: says which that is and what the nearest costs
 TrainingSize cheapest_for_loss(const ScalingLaw& law, double loss, const FlopsPerToken& flops_per_token = nullptr);
 

@@ -415,6 +415,15 @@ void check(const ShapeRequest& request) {
 
 std::span<const ShapeFamily> shape_families() { return families; }
 
+FlopsPerToken with_attention(const std::string& family, double sequence_length) {
+  const ShapeFamily& of = family_named(family);
+  return [&of, sequence_length](double parameters) {
+    // N = 12 L h^2 and h = aspect L: L h = (N / 12)^(2/3) aspect^(-1/3).
+    const double layers_times_width = std::pow(parameters / 12, 2.0 / 3) / std::cbrt(ideal_at(of, parameters).aspect);
+    return 6 * parameters + 6 * layers_times_width * sequence_length;
+  };
+}
+
 ShapeAnswer shape_of(const ShapeRequest& request) {
   check(request);
   return Search(request, family_named(request.family)).answer();

@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "simulator/budget/compute_optimum.hpp"
 #include "simulator/budget/training_compute.hpp"
 #include "simulator/workload/architecture.hpp"
 
@@ -63,6 +64,10 @@ struct ShapeAnswer {
 
 /// @throws UserError for an unknown family, and for numbers that are no sizes or degrees
 ShapeAnswer shape_of(const ShapeRequest& request);
+
+/// FLOPs of a token with causal attention, 6 N + 6 L h s, where a family's layers and width follow N smoothly: for finding
+/// a budget's best N. Of the shape that is then found flops_per_token() says it to the last FLOP.
+FlopsPerToken with_attention(const std::string& family, double sequence_length);
 
 /// A published size of a family, from which depth and width of others follow.
 struct PublishedShape {

@@ -27,6 +27,16 @@ double operators_called(const OpList& ops) {
   return called;
 }
 
+/// Kernels of a softmax that the framework would have run as one, relative to the layer's own operators.
+double unfused_share(const OpList& forward, const Framework& framework) {
+  if (!*framework.fused_softmax) return 0;
+  for (const LocalOp& op : forward) {
+    const auto* memory = std::get_if<MemoryBound>(&op.work);
+    if (op.name == "attention_softmax" && memory != nullptr) return (memory->kernels - 1) / operators_called(forward);
+  }
+  return 0;
+}
+
 }  // namespace
 
 Seconds PassCosts::host_time(const LocalBlock& block, const OpList& ops, PassKind kind) const {
@@ -34,9 +44,10 @@ Seconds PassCosts::host_time(const LocalBlock& block, const OpList& ops, PassKin
   if (!layer || *framework_.launch_mode != LaunchMode::eager || plan_.cuda_graphs.value_or(false)) return Seconds(0);
   if (ops.empty()) return Seconds(0);
   if (block.expert_parameters > 0) return *framework_.host_time_per_moe_operator * operators_called(ops);
-  const Seconds once = *framework_.host_time_per_layer_forward;
+  const double more = unfused_share(block.forward, framework_);
+  const Seconds once = *framework_.host_time_per_layer_forward * (1 + more);
   if (kind == PassKind::forward) return once;
-  const Seconds back = *framework_.host_time_per_layer_backward + block.recomputed_share * once;
+  const Seconds back = *framework_.host_time_per_layer_backward * (1 + more) + block.recomputed_share * once;
   return back * (static_cast<double>(ops.size()) / static_cast<double>(block.backward.size()));
 }
 

@@ -1,7 +1,10 @@
 #include "simulator/parallelism/block_builder.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
+
+#include "simulator/parallelism/fp8_casts.hpp"
 
 namespace stepcast {
 
@@ -69,6 +72,19 @@ double norm_elements(const NormOp& norm, double hidden, const Sharding& sharding
   return rows_inside(norm.rows, sharding) * static_cast<double>(norm.vectors) * width / sharding.tensor;
 }
 
+SoftmaxTraffic softmax_traffic(const CoreAttentionOp& attention, const Sharding& s) {
+  const double e = s.element;
+  const bool fuses = *s.framework->fused_softmax && !attention.alibi;
+  // Scale, mask and softmax one after the other, in the scores' own type.
+  if (!fuses) return {6 * e, 7 * e, 3};
+  const double matrices = s.sequences * static_cast<double>(attention.heads) / s.tensor;
+  const bool fits =
+      key_length(attention, s) <= 2048 && std::fmod(s.sequence_length, 4) == 0 && std::fmod(matrices, 4) == 0;
+  // To fp32 e + 4, scaled 8, masked 8, softmax 8, back 4 + e; backwards the softmax reads its output as well.
+  if (!fits) return {2 * e + 32, 2 * e + 36, 5};
+  return attention.causal ? SoftmaxTraffic{1.5 * e, 2 * e, 1} : SoftmaxTraffic{2 * e, 3 * e, 1};
+}
+
 bool BlockBuilder::runs_again(std::size_t op) const {
   return recomputed_ && op < block_.ops.size() && (block_.ops[op].modules & s_.recompute_modules) != 0;
 }
@@ -134,11 +150,25 @@ int BlockBuilder::background(OpList& ops, std::string_view name, Pass pass, Coll
   return static_cast<int>(ops.size()) - 1;
 }
 
-/// fp8 casts: Transformer Engine reads the 16-bit tensor and writes it and its transpose in fp8; weights are cast once
-/// a step and kept.
 void BlockBuilder::quantise(OpList& ops, Pass pass, double tensor_elements, double weight_elements) {
   if (s_.precision != Precision::fp8) return;
-  memory(ops, "fp8_cast", pass, 4 * tensor_elements + 4 * weight_elements / s_.microbatches);
+  const Fp8Casts casts = fp8_casts(s_.fp8_recipe);
+  const double passes = casts.weights_once ? s_.microbatches : 1;
+  memory(ops, "fp8_cast", pass, casts.input * tensor_elements + casts.weight * weight_elements / passes);
+}
+
+void BlockBuilder::quantise_backward(OpList& ops, double gradient_elements, double input_elements,
+                                     double weight_elements) {
+  if (s_.precision != Precision::fp8) return;
+  const Fp8Casts casts = fp8_casts(s_.fp8_recipe);
+  memory(ops, "fp8_cast", Pass::backward_input,
+         casts.gradient * gradient_elements + (frozen_ ? 0 : casts.input_again) * input_elements +
+             (passes_gradient_ ? casts.weight_again : 0) * weight_elements);
+}
+
+void BlockBuilder::rescale(OpList& ops, Pass pass, double result_elements) {
+  const double bytes = s_.precision == Precision::fp8 ? fp8_casts(s_.fp8_recipe).rescaled : 0;
+  if (bytes > 0) memory(ops, "fp8_rescale", pass, bytes * result_elements);
 }
 
 // --- forward ----------------------------------------------------------------------------------------------------
@@ -227,9 +257,8 @@ void BlockBuilder::forward(const CoreAttentionOp& attention, std::string_view na
   const double d = static_cast<double>(attention.head_dim);
   const double d_v = static_cast<double>(attention.head_dim_v);
   kernel(ops, "attention_scores", pass, Gemm{.m = s, .n = keys, .k = d, .batch = batch, .precision = wide_precision()});
-  const bool fused = *framework_.fused_softmax && !attention.alibi;
-  // Fused: one read, one write. Unfused: scale, mask and softmax are kernels of their own (two more reads and writes).
-  memory(ops, "attention_softmax", pass, (fused ? 2 : 6) * e_ * scores, fused ? 1 : 3);
+  const SoftmaxTraffic softmax = softmax_traffic(attention, s_);
+  memory(ops, "attention_softmax", pass, softmax.forward * scores, softmax.kernels);
   if (attention.dropout > 0) memory(ops, "attention_dropout", pass, (2 * e_ + 1) * scores);
   kernel(ops, "attention_context", pass,
          Gemm{.m = s, .n = d_v, .k = keys, .batch = batch, .precision = wide_precision()});
@@ -348,13 +377,14 @@ void BlockBuilder::backward(const NormOp& norm, std::string_view name, OpList& o
 }
 
 /// dW [rows, columns] of a local weight, and its accumulation over microbatches.
-void BlockBuilder::weight_gradient(OpList& ops, std::string_view name, double rows, double columns, double tokens) {
+void BlockBuilder::weight_gradient(OpList& ops, std::string_view name, double rows, double columns, double tokens,
+                                   Precision precision) {
   if (frozen_) return;
   kernel(ops, name, Pass::backward_weight,
          Gemm{.m = rows,
               .n = columns,
               .k = tokens,
-              .precision = linear_precision(),
+              .precision = precision,
               .layout = Layout::nt,
               .accumulate_fp32 = *framework_.gradient_accumulation_fusion && s_.gradient == 4});
   accumulate_weight_gradient(ops, rows * columns);
@@ -375,11 +405,12 @@ void BlockBuilder::accumulate_weight_gradient(OpList& ops, double elements) {
 }
 
 void BlockBuilder::linear_backward(OpList& ops, std::string_view name, const LocalLinear& linear) {
-  const auto& [in, outs, split, bias, starts_region, tokens, gathers] = linear;
+  const auto& [in, outs, split, bias, starts_region, tokens, gathers, wide] = linear;
   const bool column = split == TensorSplit::column;
+  const Precision precision = wide ? wide_precision() : linear_precision();
   double out = 0;
   for (double n : outs) out += n;
-  quantise(ops, Pass::backward_input, tokens * out, 0);
+  if (!wide) quantise_backward(ops, tokens * out, tokens * in, in * out);
 
   // Input gradient, with the re-gather of the saved input beside it.
   int gathered = -1;
@@ -389,7 +420,7 @@ void BlockBuilder::linear_backward(OpList& ops, std::string_view name, const Loc
   }
   std::vector<Gemm> products;
   for (double n : outs) {
-    products.push_back({.m = tokens, .n = in, .k = n, .precision = linear_precision(), .layout = Layout::nn});
+    products.push_back({.m = tokens, .n = in, .k = n, .precision = precision, .layout = Layout::nn});
   }
   const bool scatters = region && s_.sequence_parallel && s_.tp_overlap == "async" && passes_gradient_;
   if (!passes_gradient_) products.clear();
@@ -400,6 +431,7 @@ void BlockBuilder::linear_backward(OpList& ops, std::string_view name, const Loc
   } else {
     for (const Gemm& product : products) kernel(ops, name, Pass::backward_input, product);
   }
+  if (!wide && passes_gradient_) rescale(ops, Pass::backward_input, tokens * in * static_cast<double>(outs.size()));
   if (outs.size() > 1 && passes_gradient_) {  // the partial input gradients of separate GEMMs are summed
     memory(ops, "gradient_sum", Pass::backward_input, 3 * e_ * tokens * in * static_cast<double>(outs.size() - 1),
            static_cast<double>(outs.size() - 1));
@@ -419,7 +451,8 @@ void BlockBuilder::linear_backward(OpList& ops, std::string_view name, const Loc
   }
 
   if (gathered >= 0) await(gathered);
-  for (double n : outs) weight_gradient(ops, name, in, n, tokens);
+  for (double n : outs) weight_gradient(ops, name, in, n, tokens, precision);
+  if (!wide && !frozen_) rescale(ops, Pass::backward_weight, in * out);
   if (bias && !frozen_) memory(ops, "bias_gradient", Pass::backward_weight, e_ * tokens * out);
   if (reduced >= 0) await(reduced);
 }
@@ -477,8 +510,8 @@ void BlockBuilder::backward(const CoreAttentionOp& attention, std::string_view n
   kernel(ops, "attention_context", pass,
          Gemm{.m = keys, .n = d_v, .k = s, .batch = batch, .precision = precision});  // dV
   if (attention.dropout > 0) memory(ops, "attention_dropout", pass, (2 * e_ + 1) * scores);
-  const bool fused = *framework_.fused_softmax && !attention.alibi;
-  memory(ops, "attention_softmax", pass, (fused ? 3 : 7) * e_ * scores, fused ? 1 : 3);
+  const SoftmaxTraffic softmax = softmax_traffic(attention, s_);
+  memory(ops, "attention_softmax", pass, softmax.backward * scores, softmax.kernels);
   kernel(ops, "attention_scores", pass, Gemm{.m = s, .n = d, .k = keys, .batch = batch, .precision = precision});  // dQ
   kernel(ops, "attention_scores", pass, Gemm{.m = keys, .n = d, .k = s, .batch = batch, .precision = precision});  // dK
 }
@@ -515,7 +548,14 @@ void BlockBuilder::backward(const EmbeddingOp& embedding, std::string_view name,
 }
 
 void BlockBuilder::backward(const LmHeadOp& head, std::string_view name, OpList& ops) {
-  linear_backward(ops, name, {h_, {static_cast<double>(head.vocab) / t_}, TensorSplit::column, false, true, T_});
+  linear_backward(ops, name,
+                  {.in = h_,
+                   .outs = {static_cast<double>(head.vocab) / t_},
+                   .split = TensorSplit::column,
+                   .bias = false,
+                   .starts_region = true,
+                   .tokens = T_,
+                   .wide = true});
 }
 
 void BlockBuilder::backward(const CrossEntropyOp& loss, std::string_view name, OpList& ops) {

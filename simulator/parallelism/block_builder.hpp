@@ -27,6 +27,18 @@ inline double score_elements(const CoreAttentionOp& attention, const Sharding& s
   return s.sequences * static_cast<double>(attention.heads) / s.tensor * s.sequence_length * key_length(attention, s);
 }
 
+/// What the softmax of unfused attention moves, in bytes a score, and in how many kernels of each pass.
+struct SoftmaxTraffic {
+  double forward, backward;
+  double kernels;
+};
+
+/// Of Megatron's kernel for causal masks (scale, mask and softmax in one): the lower triangle is read, all is written.
+/// It takes 16-bit scores of at most 2,048 keys whose number of matrices is a multiple of four; others go to fp32, are
+/// scaled, masked, normalised and brought back by kernels of their own (megatron/model/fused_softmax.py of 2021-22,
+/// is_kernel_available; scaled_upper_triang_masked_softmax.h).
+SoftmaxTraffic softmax_traffic(const CoreAttentionOp& attention, const Sharding& sharding);
+
 /// Elements of a norm's input on one rank.
 double norm_elements(const NormOp& norm, double hidden, const Sharding& sharding);
 
@@ -152,7 +164,10 @@ class BlockBuilder {
   void push(OpList& ops, LocalOp op);
 
   void quantise(OpList& ops, Pass pass, double tensor_elements, double weight_elements);
-  void weight_gradient(OpList& ops, std::string_view name, double rows, double columns, double tokens);
+  void quantise_backward(OpList& ops, double gradient_elements, double input_elements, double weight_elements);
+  void rescale(OpList& ops, Pass pass, double result_elements);
+  void weight_gradient(OpList& ops, std::string_view name, double rows, double columns, double tokens,
+                       Precision precision);
   void accumulate_weight_gradient(OpList& ops, double elements);
   struct LocalLinear {
     double in;
@@ -161,6 +176,7 @@ class BlockBuilder {
     bool bias, starts_region;
     double tokens;
     double gathers = 0;  ///< bytes of the output gradient, when its gather overlaps the product
+    bool wide = false;   ///< not in fp8 (the LM head)
   };
   void linear_backward(OpList& ops, std::string_view name, const LocalLinear& linear);
   std::vector<double> local_outputs(const LinearOp& linear) const;

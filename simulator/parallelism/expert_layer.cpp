@@ -179,7 +179,7 @@ void BlockBuilder::backward(const ExpertLinearOp& linear, std::string_view name,
   const bool row = linear.split == TensorSplit::row;
   const double k = static_cast<double>(linear.in) / (row ? s_.expert.tensor : 1);
   const double n = static_cast<double>(linear.out) / (row ? 1 : s_.expert.tensor);
-  quantise(ops, Pass::backward_input, rows * n, 0);
+  quantise_backward(ops, rows * n, rows * k, experts * n * k);
   kernel(ops, name, Pass::backward_input,
          GroupedGemm{.experts = experts,
                      .m = rows / experts,

@@ -45,6 +45,7 @@ struct Sharding {
   RecomputedLayers recomputed_layers{};
   bool flash_attention = false;
   std::string_view attention_kernel;
+  std::string fp8_recipe;   ///< of scaling; empty: unsaid
   double microbatches = 1;  ///< of one step: what happens once a step is spread over them
   std::string cp_comm_type = "p2p";
   double context_inner = 1;  ///< of the context ranks, neighbours that exchange heads

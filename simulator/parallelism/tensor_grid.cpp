@@ -74,7 +74,7 @@ void BlockBuilder::grid_backward(const LinearOp& linear, std::string_view name, 
     kernel(ops, name, Pass::backward_input, input);
     grid_transfer(ops, "sum_input_gradient", Pass::backward_input, GroupKind::tensor_row, g.x);
     const int summed = static_cast<int>(ops.size()) - 1;
-    weight_gradient(ops, name, g.k, g.n, g.m);
+    weight_gradient(ops, name, g.k, g.n, g.m, linear_precision());
     grid_transfer(ops, "sum_weight_gradient", Pass::backward_weight, GroupKind::tensor_column, g.w);
     await(summed);
     return;
@@ -89,7 +89,7 @@ void BlockBuilder::grid_backward(const LinearOp& linear, std::string_view name, 
   for (int step = 0; step < g.steps; ++step) {
     grid_transfer(ops, "spread_input", Pass::backward_weight, GroupKind::tensor_row, g.x);
     await(static_cast<int>(ops.size()) - 1);
-    weight_gradient(ops, name, g.k, g.n, g.m);
+    weight_gradient(ops, name, g.k, g.n, g.m, linear_precision());
     grid_transfer(ops, "sum_weight_gradient", Pass::backward_weight, GroupKind::tensor_column, g.w);
   }
   if (s_.grid_depth > 1) {  // once a step: spread over its microbatches

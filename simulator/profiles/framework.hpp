@@ -28,7 +28,7 @@ struct Framework {
 
   // Kernels.
   Sourced<std::string>
-      attention_kernel;  ///< flash1 | flash2 | flash3 | cudnn | unfused: what `flash_attention: true` (or unsaid) means
+      attention_kernel;  ///< flash1 | flash2 | flash3 | triton | cudnn | unfused: what `flash_attention: true` means
   Sourced<bool> flash_attention;         ///< when the run does not say
   Sourced<bool> fused_softmax;           ///< scale + mask + softmax in one kernel (unfused attention only)
   Sourced<bool> skips_causal_blocks;     ///< fused attention does not execute the masked half

@@ -33,7 +33,7 @@ struct GemmProfile {
   ResidualSurface residual;   ///< measured beyond the formula; may be empty
 };
 
-/// Speed of fused attention kernels, by generation of kernel ("flash1", "flash2", "flash3", "cudnn").
+/// Speed of fused attention kernels, by generation of kernel ("flash1", "flash2", "flash3", "triton", "cudnn").
 struct AttentionProfile {
   /// Forward and backward are kernels of their own: the backward one starts up over longer sequences and hardly minds a
   /// small head dimension.

@@ -430,6 +430,36 @@ INSTANTIATE_TEST_SUITE_P(
         AttentionTable{"cudnn_backward_full", "cudnn", true, false, 128, {305, 408, 465, 499, 518, 516}}),
     [](const auto& c) { return std::string(c.param.name); });
 
+// TFLOP/s of an A100 in triton-lang/triton pull request 1917 (July 2023, before it), 4 sequences of 48 heads of 64, causal,
+// FLOPs of half the square; lengths 1k, 2k, 4k, 8k, 16k. llm-foundry's kernel, of December 2022, is another writing of it.
+struct TritonTable {
+  bool backward;
+  std::array<double, 5> tflops;
+};
+
+TEST(Attention, OfTritonRunsAtThePublishedRates) {
+  const Gpu gpu = load_gpu("a100-80gb-sxm");
+  for (const TritonTable& table :
+       {TritonTable{false, {84.3, 102.1, 112.9, 119.1, 122.2}}, TritonTable{true, {48.7, 62.1, 71.7, 77.5, 80.6}}}) {
+    double length = 1024;
+    for (const double published : table.tflops) {
+      const AttentionKernel attention{.sequences = 4,
+                                      .heads = 48,
+                                      .kv_heads = 48,
+                                      .query_length = length,
+                                      .key_length = length,
+                                      .head_dim_qk = 64,
+                                      .head_dim_v = 64,
+                                      .backward = table.backward,
+                                      .kernel = "triton"};
+      const double counted = 4 * 4 * length * length * 48 * 64 * 0.5 * (table.backward ? 2.5 : 1);
+      const double predicted = counted / attention_time(attention, gpu).time.si() / 1e12;
+      EXPECT_NEAR(predicted / published, 1, 0.08) << "length " << length << ": " << predicted << " for " << published;
+      length *= 2;
+    }
+  }
+}
+
 AttentionKernel attention_of(double length, double head_dim = 128, const char* kernel = "flash2") {
   return {.sequences = 1,
           .heads = 8,

@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 
 #include "models/families.hpp"
+#include "simulator/input/input.hpp"
 #include "simulator/memory/memory_use.hpp"
+#include "simulator/parallelism/block_builder.hpp"
 #include "simulator/schedules/schedule.hpp"
 #include "tests/support/fixtures.hpp"
 
@@ -43,6 +45,91 @@ TEST(ActivationMemory, KorthikantiTable2) {
   EXPECT_DOUBLE_EQ(per_sbh(8, false, Recompute::selective), 10 + 24.0 / 8);
   EXPECT_DOUBLE_EQ(per_sbh(8, true, Recompute::selective), 34.0 / 8);
   EXPECT_DOUBLE_EQ(per_sbh(8, false, Recompute::full), 2);
+}
+
+// Megatron-LM's is_kernel_available (megatron/model/fused_softmax.py, 2021-22): 16-bit scores, at most 2,048 keys, length
+// and number of matrices multiples of four. The causal kernel reads the lower triangle and writes the square; without it
+// there are five kernels over the square, of 2 + 4, 4 + 4, 4 + 4, 4 + 4 and 4 + 2 bytes a score.
+struct SoftmaxCase {
+  const char* name;
+  int heads, tensor;
+  double sequences, length;
+  double forward, backward, kernels;
+};
+
+class MegatronSoftmax : public testing::TestWithParam<SoftmaxCase> {};
+
+TEST_P(MegatronSoftmax, IsOneKernelWhereItsConditionsHold) {
+  const SoftmaxCase& c = GetParam();
+  const Framework framework = load_framework("megatron-lm-2021");
+  const CoreAttentionOp attention{.heads = c.heads, .kv_heads = c.heads, .head_dim = 64, .head_dim_v = 64};
+  const SoftmaxTraffic traffic =
+      softmax_traffic(attention, sharding(framework, c.tensor, false, c.sequences, c.length, Recompute::none));
+  EXPECT_DOUBLE_EQ(traffic.forward, c.forward);
+  EXPECT_DOUBLE_EQ(traffic.backward, c.backward);
+  EXPECT_DOUBLE_EQ(traffic.kernels, c.kernels);
+}
+
+INSTANTIATE_TEST_SUITE_P(IsKernelAvailable, MegatronSoftmax,
+                         testing::Values(  //   name          heads t  b  s
+                             SoftmaxCase{"fits", 16, 1, 1, 1024, 1 + 2, 1 + 1 + 2, 1},
+                             SoftmaxCase{"two_heads_a_rank", 16, 8, 1, 1024, 36, 6 + 12 + 8 + 8 + 6, 5},
+                             SoftmaxCase{"four_matrices", 16, 8, 2, 1024, 1 + 2, 1 + 1 + 2, 1},
+                             SoftmaxCase{"longest", 16, 4, 1, 2048, 1 + 2, 1 + 1 + 2, 1},
+                             SoftmaxCase{"too_long", 16, 4, 1, 4096, 36, 40, 5},
+                             SoftmaxCase{"odd_length", 16, 4, 1, 1022, 36, 40, 5}),
+                         [](const auto& c) { return std::string(c.param.name); });
+
+/// Bytes of the operators of that name, a product's elements being `elements`.
+double bytes_of(const OpList& ops, std::string_view name) {
+  double bytes = 0;
+  for (const LocalOp& op : ops) {
+    const auto* memory = std::get_if<MemoryBound>(&op.work);
+    if (op.name == name && memory != nullptr) bytes += memory->bytes.si();
+  }
+  return bytes;
+}
+
+// One linear of 512 x 512 on 512 tokens, so that input, output and weight have the same number of elements. One scale a
+// tensor: both orders in one kernel, 2 + 1 + 1. One scale a row (torchao's pseudocode: to_fp8 of both operands of each of
+// three products, six casts): three along rows at 3 bytes, three across them at 5, slowed by 2.2 / 1.4 (pytorch/pytorch
+// issue 133242), and two results rescaled at 4 (pytorch/ao pull request 1325).
+TEST(Fp8, CastsByRecipe) {
+  const Framework framework = fixtures::ideal_framework();
+  const Block block{.ops = {ModelOp{.name = "linear", .what = LinearOp{.in = 512, .out = 512, .parts = {512}}}}};
+  Sharding s = sharding(framework, 1, false, 1, 512, Recompute::none);
+  s.precision = Precision::fp8;
+  s.microbatches = 4;
+  const double elements = 512 * 512;
+  const LocalBlock tensorwise = shard(block, 512, s, false);
+  EXPECT_DOUBLE_EQ(bytes_of(tensorwise.forward, "fp8_cast"), (4 + 4 / 4.0) * elements);  // the weight once a step
+  EXPECT_DOUBLE_EQ(bytes_of(tensorwise.backward, "fp8_cast"), 4 * elements);
+  EXPECT_DOUBLE_EQ(bytes_of(tensorwise.backward, "fp8_rescale"), 0);
+  s.fp8_recipe = "rowwise";
+  const LocalBlock rowwise = shard(block, 512, s, false);
+  EXPECT_DOUBLE_EQ(bytes_of(rowwise.forward, "fp8_cast") + bytes_of(rowwise.backward, "fp8_cast"),
+                   (3 * 3 + 3 * 5 * 2.2 / 1.4) * elements);
+  EXPECT_DOUBLE_EQ(bytes_of(rowwise.backward, "fp8_rescale"), 2 * 4 * elements);
+}
+
+// Transformer Engine's and torchtitan's output layers stay in 16 bits, backward as forward (Megatron-LM gpt_model.py:
+// tensor_parallel.ColumnParallelLinear; torchtitan float8: filter_fqns of output).
+TEST(Fp8, HeadStaysWide) {
+  const Framework framework = fixtures::ideal_framework();
+  Sharding s = sharding(framework, 1, false, 1, 512, Recompute::none);
+  s.precision = Precision::fp8;
+  const ModelGraph graph = dense_transformer(fixtures::gpt(1, 512, 8, 51200), 51200, 512);
+  const LocalBlock head = shard(graph.head, 512, s, false);
+  int products = 0;
+  for (const OpList* ops : {&head.forward, &head.backward}) {
+    for (const LocalOp& op : *ops) {
+      const auto* gemm = std::get_if<Gemm>(&op.work);
+      if (gemm == nullptr) continue;
+      ++products;
+      EXPECT_EQ(gemm->precision, Precision::bf16) << op.name;
+    }
+  }
+  EXPECT_EQ(products, 3);
 }
 
 // Korthikanti et al. 2022, figure 1: GiB of activations on the first stage, with tensor parallelism of 8, without and

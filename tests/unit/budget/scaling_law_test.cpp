@@ -6,6 +6,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
 
 #include "simulator/base/error.hpp"
 #include "simulator/base/files.hpp"
@@ -233,6 +234,36 @@ TEST(Intervals, HangOnTheCorrelation) {
   const ScalingLaw frontier = load_scaling_law("hoffmann-approach-2");
   const auto turned = optimum_interval(frontier, Flops(1.34e24), 0.8);
   EXPECT_NEAR(width(turned), (0.534 - 0.462) * std::log(1e4), 1e-6);
+}
+
+// Whatever constants a user writes: an answer of finite numbers, or a reason.
+RC_GTEST_PROP(OddLaws, AnswerOrExplain, ()) {
+  const auto power = [](int low, int high) { return std::pow(10, *rc::gen::inRange(low, high)); };
+  ScalingLaw law;
+  law.name = "odd";
+  law.form = ParametricLoss{power(-60, 60), power(-60, 60), power(-60, 60), power(-6, 2), power(-6, 2)};
+  const Flops budget(power(-300, 300));
+  const auto sane = [](const TrainingSize& size) {
+    return std::isfinite(size.parameters) && std::isfinite(size.tokens);
+  };
+  try {
+    const TrainingSize best = optimum(law, budget);
+    RC_ASSERT(sane(best) && best.parameters >= 1 && best.tokens >= 1);
+    RC_ASSERT(std::isfinite(loss(law, best.parameters, best.tokens)));
+    for (const IsoFlopPoint& point : iso_flop_curve(law, budget)) RC_ASSERT(std::isfinite(point.loss));
+    const auto over = over_training(law, best);
+    RC_ASSERT(!over || (over->penalty >= 0 && over->extra_compute >= 1));
+  } catch (const UserError& error) {
+    RC_ASSERT(std::string(error.what()).size() > 20);
+  }
+  try {
+    const double wanted = lowest_loss(law) + power(-12, 3);
+    RC_ASSERT(sane(cheapest_for_loss(law, wanted)));
+    RC_ASSERT(sane(inference_aware(law, wanted, {.prompt_tokens = power(0, 20)}).best.size));
+    RC_ASSERT(sane(cheapest_for_loss(with_unique_tokens(law, 1e12, {15, 5}), wanted)));
+  } catch (const UserError& error) {
+    RC_ASSERT(std::string(error.what()).size() > 20);
+  }
 }
 
 struct Refused {

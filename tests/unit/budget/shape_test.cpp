@@ -121,6 +121,32 @@ TEST(TrainingCompute, Llama405B) {
   EXPECT_EQ(count.non_embedding, count.total - 2.0 * 128256 * 16384);
 }
 
+// What one token takes, times tokens, is what the papers say of their runs: GPT-3 3.14e23 (arXiv 2005.14165, Table D.1),
+// Chinchilla 5.76e23 by its own count, 5.88e23 by 6 N D (arXiv 2203.15556), PaLM 2.53e24 (arXiv 2204.02311, appendix B),
+// DeepSeek-V3 6 x 37e9 x 14.8e12 = 3.29e24 (arXiv 2412.19437).
+TEST(TrainingCompute, PublishedRuns) {
+  EXPECT_NEAR(flops_per_token(load_model_preset("gpt3-175b"), 2048, "6nd").si() * 300e9, 3.14e23, 0.01e23);
+  EXPECT_NEAR(training_flops({70e9, 1.4e12}).si(), 5.88e23, 1e20);
+  EXPECT_NEAR(training_flops({540.35e9, 780e9}).si(), 2.53e24, 0.005e24);
+  EXPECT_NEAR(flops_per_token(load_model_preset("deepseek-v3"), 4096, "6nd").si() * 14.8e12, 3.29e24, 0.06e24);
+}
+
+// A family's smooth count is near the exact one of its published models.
+TEST(TrainingCompute, OfAFamilyWithAttention) {
+  for (const char* name : {"llama3.1-8b", "llama3.1-70b", "llama3.1-405b"}) {
+    const Architecture model = load_model_preset(name);
+    const double exact = flops_per_token(model, 8192).si();
+    EXPECT_NEAR(with_attention("llama3", 8192)(count_parameters(model).total) / exact, 1, 0.02) << name;
+  }
+  // 8,192 tokens of context cost an 8B model a seventh more, and take that out of its best tokens.
+  ScalingLaw law;
+  law.form = ParametricLoss{1.8172, 482.01, 2085.43, 0.3478, 0.3658};
+  const TrainingSize plain = optimum(law, Flops(8e21)),
+                     full = optimum(law, Flops(8e21), with_attention("llama3", 8192));
+  EXPECT_LT(full.parameters * full.tokens, 0.92 * plain.parameters * plain.tokens);
+  EXPECT_NEAR(training_flops(full, with_attention("llama3", 8192)).si() / 8e21, 1, 1e-9);
+}
+
 // A hundred million to two trillion parameters, on any sensible degrees.
 RC_GTEST_PROP(Shapes, DivideAndHaveTheirSize, ()) {
   const auto family = *rc::gen::element<std::string>("gpt3", "llama3", "moe");
