@@ -184,6 +184,7 @@ class Run {
     usage.checkpoints_kept = option_.checkpoints_kept;
     usage.kept_for = run.wall() * 0.5;
     usage.dataset = option_.dataset;
+    usage.egress = option_.egress;
     run.bill = bill(usage, *option_.tenure, option_.storage_terms);
   }
 

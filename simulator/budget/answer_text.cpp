@@ -270,7 +270,7 @@ std::string answer_text(const Answer& answer, const AnswerStyle& style) {
   }
   page += sizes(best, paint) + laws(answer, best, paint) + iso_flop(answer, paint) + what_if(answer, paint) +
           assumed(answer, paint);
-  return page + "\n" + paint.faint(fmt::format("answered in {}", to_text(Seconds(answer.seconds)))) + "\n";
+  return page;
 }
 
 }  // namespace stepcast

@@ -52,6 +52,7 @@ struct ClusterOption {
   StorageTerms storage_terms;
   double checkpoints_kept = 0;
   Bytes dataset;
+  Bytes egress;  ///< that leaves the site
   std::optional<NodePower> node_power;
   Site site;
   Watts power_per_gpu;  ///< zero: from the simulated step

@@ -88,6 +88,7 @@ const std::vector<QuestionKey>& question_keys() {
        " {owned: {purchase, life, residual, interest, utilisation, hosting, electricity}}; left out: no dollars"},
       {"cluster", "storage_price", "map", "{kept: 20 USD/TB-month, egress: 0.05 USD/GB} (default: none)"},
       {"cluster", "dataset", "bytes", "in storage while the run lasts (default 0)"},
+      {"cluster", "egress", "bytes", "that leave the site: the model, the logs (default 0)"},
       {"cluster", "site", "name | map", "`stepcast list sites`: PUE and the grid's CO2"},
       {"cluster", "power_per_gpu", "W", "in a step (default: from the simulated step)"},
       {"cluster", "node_power_factor", "number", "a server's power over that of its GPUs (default 1.45)"},
@@ -457,6 +458,7 @@ class Reader {
     }
     if (const auto storage = map.find("storage_price")) option.storage_terms = read_storage_terms(*storage);
     if (const auto dataset = map.find("dataset")) option.dataset = dataset->quantity<Bytes>();
+    if (const auto egress = map.find("egress")) option.egress = egress->quantity<Bytes>();
   }
 
   // --- training ----------------------------------------------------------------------------------------------------

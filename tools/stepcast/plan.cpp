@@ -5,6 +5,7 @@
 #include "simulator/base/files.hpp"
 #include "simulator/budget/answer_formats.hpp"
 #include "simulator/input/question_reader.hpp"
+#include "simulator/units/text.hpp"
 #include "tools/stepcast/command.hpp"
 
 namespace stepcast::cli {
@@ -63,6 +64,7 @@ Exit run(const Options& options) {
     Telling telling;
     answered = answer(asked.question, [&](const std::string& what) { telling(what); });
   }
+  if (is_terminal(stderr)) print_note(fmt::format("answered in {}", to_text(Seconds(answered.seconds))));
   answered.assumed = std::move(asked.assumed);
   const std::string text = form.write(answered, {options.out.empty() && wants_colour(stdout)});
   if (options.out.empty()) {
