@@ -3,16 +3,14 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <queue>
 
 #include <fmt/format.h>
 #include <tbb/blocked_range.h>
 #include <tbb/parallel_for.h>
 
 #include "simulator/base/error.hpp"
+#include "simulator/budget/campaign_trial.hpp"
 #include "simulator/budget/timetable.hpp"
-#include "simulator/engine/expected_slowest.hpp"
-#include "simulator/engine/random.hpp"
 #include "simulator/units/calendar.hpp"
 #include "simulator/units/text.hpp"
 
@@ -20,288 +18,8 @@ namespace stepcast {
 namespace {
 
 constexpr double never = std::numeric_limits<double>::infinity();
-constexpr double least_goodput = 0.01;  // below it, a run is said never to end
-constexpr int histogram_cells = 40;
-
-/// Random values of one trial, in the order in which they are asked for.
-class Draws {
- public:
-  Draws(std::uint64_t seed, std::int64_t trial) : seed_(seed), trial_(trial) {}
-
-  /// In (0, 1).
-  double uniform() {
-    constexpr double two_to_53 = 9007199254740992.0;
-    return (static_cast<double>(random_bits(seed_, trial_, drawn_++) >> 11) + 0.5) / two_to_53;
-  }
-  double exponential(double mean) { return mean > 0 ? -mean * std::log(uniform()) : 0; }
-  double log_normal(double mean, double deviation) {
-    if (mean <= 0 || deviation <= 0) return mean;
-    const double variance = std::log1p(deviation * deviation / (mean * mean));
-    return mean * std::exp(std::sqrt(variance) * normal_quantile(uniform()) - variance / 2);
-  }
-
- private:
-  std::uint64_t seed_;
-  std::int64_t trial_;
-  std::int64_t drawn_ = 0;
-};
-
-/// What all trials share. Times are in seconds.
-struct Plan {
-  const CampaignInput& input;
-  Timetable timetable;
-  std::int64_t spare_nodes = 0;
-  std::int64_t replica_nodes = 0;  ///< without which nothing runs
-  std::int64_t replicas = 0;
-  double failure_rate = 0;   ///< of the job
-  double planned_every = 0;  ///< infinite: never
-  double back_up = 0;        ///< restart and load
-};
-
-struct Trial {
-  CampaignTime time;
-  double failures = 0, planned = 0, spikes = 0;
-  double nodes_in_repair = 0;  ///< integral over the run's time
-  bool waited = false;
-};
-
-class Run {
- public:
-  Run(const Plan& plan, std::uint64_t seed, std::int64_t trial) : plan_(plan), draws_(seed, trial) {
-    next_planned_ = plan.planned_every;
-    draw_failure();
-    draw_spike();
-  }
-
-  Trial finish() {
-    while (!run_until_interrupted()) {
-    }
-    const Timetable& whole = plan_.timetable;
-    CampaignTime& time = trial_.time;
-    time.productive = whole.productive(whole.steps());
-    time.checkpoints = whole.checkpoint_time();
-    time.evaluation = whole.evaluation_time();
-    time.data = whole.data_time();
-    for (auto left = repairs_; !left.empty(); left.pop()) {
-      trial_.nodes_in_repair -= std::max(0.0, left.top() - now_);
-    }
-    CHECK(std::abs(time.total().si() - now_) <= 1e-6 * now_, "the parts of a run sum to its time");
-    return trial_;
-  }
-
- private:
-  enum class Stop { end, failure, planned, spike, node_is_back };
-
-  /// One stretch of training, and the time down after it. @returns whether the run is over
-  bool run_until_interrupted() {
-    const Timetable& table = plan_.timetable;
-    const Reliability& reliability = plan_.input.reliability;
-    const std::int64_t running = active_replicas();
-    const double slow = draws_.log_normal(reliability.slow_share.value, reliability.slow_spread.value);
-    const double fewer = static_cast<double>(plan_.replicas) / static_cast<double>(running);
-    const double stretch = (1 + slow) * fewer;
-    const double begin = table.time(position_).si();
-    const auto reached = [&](std::int64_t steps) { return now_ + stretch * (table.time(steps).si() - begin); };
-
-    Stop stop = Stop::end;
-    double at = reached(table.steps());
-    const auto earlier = [&](double candidate, Stop kind) {
-      if (candidate < at) at = candidate, stop = kind;
-    };
-    const double spike_step = static_cast<double>(position_) + spike_in_;
-    if (spike_step <= static_cast<double>(table.steps()))
-      earlier(reached(static_cast<std::int64_t>(spike_step)), Stop::spike);
-    if (running < plan_.replicas) earlier(when_back((running + 1) * plan_.replica_nodes), Stop::node_is_back);
-    earlier(next_planned_, Stop::planned);
-    earlier(next_failure_, Stop::failure);
-
-    const double undisturbed = begin + (at - now_) / stretch;
-    trial_.time.slow += Seconds(slow * (undisturbed - begin));
-    trial_.time.waiting += Seconds((1 + slow) * (fewer - 1) * (undisturbed - begin));
-    now_ = at;
-    if (stop == Stop::end) return true;
-
-    const std::int64_t over =
-        stop == Stop::spike ? static_cast<std::int64_t>(spike_step) : table.steps_at(Seconds(undisturbed), position_);
-    spike_in_ -= static_cast<double>(over - position_);
-    std::int64_t resume = over;
-    if (stop == Stop::failure) resume = safe_by(undisturbed, over);
-    if (stop == Stop::spike) {
-      resume = table.last_checkpoint(std::max<std::int64_t>(0, over - plan_.input.spikes.back_steps));
-      ++trial_.spikes;
-      draw_spike();
-    }
-    trial_.time.lost_work += Seconds(undisturbed) - table.time(resume);
-    position_ = resume;
-    switch (stop) {
-      case Stop::failure: come_back(true); break;
-      case Stop::planned: interrupt_as_planned(); break;
-      case Stop::spike: come_back(false); break;
-      case Stop::node_is_back: save(trial_.time.restart), come_back(false); break;
-      case Stop::end: break;
-    }
-    return false;
-  }
-
-  /// The last position of this stretch that is in storage at a time, when so many steps are over.
-  std::int64_t safe_by(double undisturbed, std::int64_t over) const {
-    const Timetable& table = plan_.timetable;
-    const CheckpointCost& cost = plan_.input.checkpoint;
-    const double written_behind = std::max(0.0, (cost.write - cost.stall).si());
-    for (std::int64_t steps = over; steps > position_; --steps) {
-      steps = table.last_checkpoint(steps);
-      if (steps <= position_) break;
-      if (table.time(steps).si() + written_behind <= undisturbed) return steps;
-    }
-    return position_;
-  }
-
-  void save(Seconds& account) {
-    account += plan_.input.checkpoint.write;
-    now_ += plan_.input.checkpoint.write.si();
-  }
-
-  void interrupt_as_planned() {
-    const double begin = now_;
-    now_ += plan_.input.checkpoint.write.si() + plan_.input.reliability.planned_time.value.si();
-    trial_.time.planned += Seconds(now_ - begin);
-    ++trial_.planned;
-    next_planned_ += plan_.planned_every;
-    come_back(false, &trial_.time.planned);
-  }
-
-  /// From the moment that training stopped to the moment that it goes on. More may fail meanwhile.
-  void come_back(bool failed, Seconds* account = nullptr) {
-    const Reliability& reliability = plan_.input.reliability;
-    Seconds& restarting = account != nullptr ? *account : trial_.time.restart;
-    bool node_lost = false;
-    if (next_failure_ <= now_) failed = true;  // while it was saved
-    while (true) {
-      double attempt = plan_.back_up;
-      if (failed) {
-        ++trial_.failures;
-        attempt += reliability.detect.value.si();
-        if (draws_.uniform() < reliability.takes_node.value) {
-          node_lost = true;
-          send_to_repair();
-        }
-        draw_failure();
-      }
-      wait_for_nodes();
-      if (node_lost) attempt += reliability.replace.value.si();
-      const double up = now_ + attempt;
-      const bool fails_again = next_failure_ < up;
-      const double until = fails_again ? next_failure_ : up;
-      (fails_again || failed ? trial_.time.restart : restarting) += Seconds(until - now_);
-      now_ = until;
-      if (!fails_again) break;
-      failed = true;
-    }
-    while (next_planned_ <= now_) next_planned_ += plan_.planned_every;  // what was planned is done at the same time
-  }
-
-  void wait_for_nodes() {
-    while (active_replicas() == 0) {
-      const double back = repairs_.top();
-      trial_.time.waiting += Seconds(back - now_);
-      trial_.waited = true;
-      if (next_failure_ < never) next_failure_ += back - now_;  // nothing fails that stands still
-      now_ = back;
-    }
-  }
-
-  void send_to_repair() {
-    const double time = draws_.exponential(plan_.input.reliability.repair.value.si());
-    repairs_.push(now_ + time);
-    trial_.nodes_in_repair += time;
-  }
-
-  /// With the nodes that are whole now.
-  std::int64_t active_replicas() {
-    while (!repairs_.empty() && repairs_.top() <= now_) repairs_.pop();
-    const std::int64_t whole = plan_.input.nodes + plan_.spare_nodes - static_cast<std::int64_t>(repairs_.size());
-    return std::clamp<std::int64_t>(whole / plan_.replica_nodes, 0, plan_.replicas);
-  }
-
-  /// When so many nodes are whole.
-  double when_back(std::int64_t nodes) const {
-    auto left = repairs_;
-    const std::int64_t all = plan_.input.nodes + plan_.spare_nodes;
-    double back = now_;
-    while (all - static_cast<std::int64_t>(left.size()) < nodes) back = left.top(), left.pop();
-    return back;
-  }
-
-  void draw_failure() {
-    if (plan_.failure_rate <= 0) {
-      next_failure_ = never;
-      return;
-    }
-    const double shape = plan_.input.reliability.shape.value;
-    if (shape == 1) {
-      next_failure_ = now_ + draws_.exponential(1 / plan_.failure_rate);
-      return;
-    }
-    // Expected failures until t: rate * observed * (t / observed)^shape; to the next there is an exponential more.
-    const double observed = plan_.input.reliability.observed.value.si();
-    const double expected = std::pow(now_ / observed, shape) + draws_.exponential(1 / (plan_.failure_rate * observed));
-    next_failure_ = observed * std::pow(expected, 1 / shape);
-  }
-
-  void draw_spike() {
-    const double rate = plan_.input.spikes.per_step;
-    spike_in_ = rate > 0 ? std::ceil(draws_.exponential(1 / rate)) : never;
-  }
-
-  using Repairs = std::priority_queue<double, std::vector<double>, std::greater<>>;
-
-  const Plan& plan_;
-  Draws draws_;
-  Trial trial_;
-  double now_ = 0;
-  std::int64_t position_ = 0;  ///< steps that are safe and done
-  double next_failure_ = never, next_planned_ = never;
-  double spike_in_ = never;  ///< steps until the next
-  Repairs repairs_;          ///< when nodes are back
-};
-
-// --- the outcome of many -----------------------------------------------------------------------------------------
-
-Distribution distribution(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const auto n = static_cast<double>(values.size());
-  Distribution of;
-  for (const double value : values) of.mean += value / n;
-  double squares = 0;
-  for (const double value : values) squares += (value - of.mean) * (value - of.mean);
-  of.deviation = n > 1 ? std::sqrt(squares / (n - 1)) : 0;
-  const auto quantile = [&](double share) {
-    const double place = share * (n - 1);
-    const auto below = static_cast<std::size_t>(place);
-    const std::size_t above = std::min(below + 1, values.size() - 1);
-    return values[below] + (place - static_cast<double>(below)) * (values[above] - values[below]);
-  };
-  of.lowest = values.front();
-  of.p5 = quantile(0.05);
-  of.p10 = quantile(0.10);
-  of.p50 = quantile(0.50);
-  of.p90 = quantile(0.90);
-  of.p95 = quantile(0.95);
-  of.highest = values.back();
-  return of;
-}
-
-Histogram histogram(const std::vector<double>& values) {
-  const auto [lowest, highest] = std::minmax_element(values.begin(), values.end());
-  Histogram cells{*lowest, (*highest - *lowest) / histogram_cells, {}};
-  if (cells.width <= 0) return {*lowest, 0, {static_cast<int>(values.size())}};
-  cells.counts.resize(histogram_cells);
-  for (const double value : values) {
-    const auto cell = static_cast<int>((value - cells.from) / cells.width);
-    ++cells.counts[static_cast<std::size_t>(std::min(cell, histogram_cells - 1))];
-  }
-  return cells;
-}
+constexpr double most_spikes_at_once = 4;  // in what a spike takes back: beyond e^4, a run is said never to end
+constexpr double least_goodput = 0.01;     // below it, a run is said never to end
 
 // --- what can be said beforehand -----------------------------------------------------------------------------------
 
@@ -333,6 +51,11 @@ std::string problem_of(const CampaignInput& input) {
                              reliability.repair.value, reliability.planned_time.value, input.checkpoint.stall,
                              input.checkpoint.write, input.checkpoint.load, input.evaluation.time}) {
     if (!(time >= Seconds(0) && std::isfinite(time.si()))) return "something that takes negative or endless time";
+  }
+  if (const auto& copies = input.memory_checkpoints) {
+    const bool possible = copies->stall >= Seconds(0) && copies->load >= Seconds(0);
+    if (!possible || (copies->interval && !(*copies->interval > Seconds(0))))
+      return "checkpoints in memory that cannot be";
   }
   if (input.checkpoint_interval && !(*input.checkpoint_interval > Seconds(0)))
     return "a checkpoint interval that is not above zero";
@@ -372,13 +95,28 @@ std::string never_ends(const CampaignInput& input, Seconds mttf, double goodput)
       number_text(factor, 2));
 }
 
+/// What no expectation said beforehand.
+std::string leaves_no_time(const CampaignInput& input, const CampaignOutcome& outcome) {
+  std::string reason =
+      fmt::format("the run never ends: failures every {}", to_text(outcome.mean_time_between_failures));
+  if (const Hertz planned = input.reliability.planned.value; planned > Hertz(0))
+    reason += fmt::format(" and planned interruptions every {}", to_text(1.0 / planned));
+  reason += " leave next to no time to train";
+  if (outcome.spare_nodes < outcome.recommended_spares) {
+    reason += fmt::format("; with {} spare nodes, of {} that are needed, it waits for repairs of {}",
+                          outcome.spare_nodes, outcome.recommended_spares, to_text(input.reliability.repair.value));
+  }
+  return reason;
+}
+
 struct Interval {
   Seconds time;            ///< productive, between two checkpoints
   std::int64_t steps = 1;  ///< of the longest phase
 };
 
-/// What was asked for or is best, in whole steps of the longest phase.
-Interval checkpoint_interval(const CampaignInput& input, Seconds mttf, std::vector<std::string>& remarks) {
+/// In whole steps of the longest phase: at least one step of each phase, at most the run.
+/// @param shortest  a limit below
+Interval whole_steps(const CampaignInput& input, Seconds interval, Seconds shortest = Seconds(0)) {
   Seconds work, longest_step, main_step, most;
   for (const TrainingPhase& phase : input.phases) {
     if (phase.steps == 0) continue;
@@ -387,18 +125,38 @@ Interval checkpoint_interval(const CampaignInput& input, Seconds mttf, std::vect
     longest_step = std::max(longest_step, phase.step_time);
     if (time > most) most = time, main_step = phase.step_time;
   }
-  Seconds interval = input.checkpoint_interval.value_or(optimal_interval(input.checkpoint.stall, mttf));
-  if (const Seconds shortest = input.checkpoint.shortest_interval; interval < shortest) {
-    if (input.checkpoint_interval) {
-      remarks.push_back(
-          fmt::format("checkpoints every {} instead of {}: it takes so long to write one in the background",
-                      to_text(shortest), to_text(interval)));
-    }
-    interval = main_step * std::ceil(shortest / main_step);
-  }
-  interval = std::clamp(interval, longest_step, std::max(work, longest_step));
-  const double steps = std::max(1.0, std::round(interval / main_step));
+  double steps = std::round(std::min(interval, work) / main_step);
+  steps = std::max({1.0, steps, std::ceil(shortest / main_step)});
   return {std::max(longest_step, steps * main_step), static_cast<std::int64_t>(steps)};
+}
+
+/// What was asked for or is best; not below the time that writing one behind training takes.
+Interval checkpoint_interval(const CampaignInput& input, Seconds mttf, std::vector<std::string>& remarks) {
+  // Where memory holds copies, storage serves the failures that take them along; and loss spikes, which go further back.
+  const bool copies_are_lost = input.memory_checkpoints && !input.memory_checkpoints->survive_loss_of_node;
+  const Hertz failures = (copies_are_lost ? input.reliability.takes_node.value : 1.0) / mttf;
+  const Hertz spikes = input.spikes.per_step / whole_steps(input, Seconds(0)).time;
+  const Seconds served = 1.0 / (failures + spikes);
+  const Seconds shortest = input.checkpoint.shortest_interval;
+  if (input.checkpoint_interval && *input.checkpoint_interval < shortest) {
+    remarks.push_back(fmt::format("checkpoints every {} instead of {}: it takes so long to write one in the background",
+                                  to_text(shortest), to_text(*input.checkpoint_interval)));
+  }
+  return whole_steps(input, input.checkpoint_interval.value_or(optimal_interval(input.checkpoint.stall, served)),
+                     shortest);
+}
+
+/// Of failures and checkpoints alone. With copies in memory, a product: theirs by the exponential model, the stalls of
+/// storage, and the work that the loss of a node takes beyond them.
+double expected_goodput(const CampaignInput& input, const CampaignOutcome& outcome) {
+  const Seconds mttf = outcome.mean_time_between_failures, interval = outcome.checkpoint_interval;
+  const Seconds stall = input.checkpoint.stall, restart = time_to_restart(input);
+  if (!input.memory_checkpoints) return goodput_exponential(interval, stall, restart, mttf);
+  const MemoryCheckpoints& copies = *input.memory_checkpoints;
+  const double of_memory = goodput_exponential(*outcome.memory_interval, copies.stall, restart, mttf);
+  const double of_stalls = interval / (interval + stall);
+  const double taken = copies.survive_loss_of_node ? 0 : input.reliability.takes_node.value;
+  return of_memory * of_stalls / (1 + taken * (interval / 2 / mttf));
 }
 
 }  // namespace
@@ -423,30 +181,40 @@ CampaignOutcome simulate_campaign(const CampaignInput& input, int trials, std::u
   const Interval interval = checkpoint_interval(input, mttf, outcome.remarks);
   outcome.checkpoint_interval = interval.time;
   outcome.checkpoint_steps = interval.steps;
-  outcome.expected_goodput =
-      goodput_exponential(outcome.checkpoint_interval, input.checkpoint.stall, time_to_restart(input), mttf);
+  if (const double back = static_cast<double>(input.spikes.back_steps + interval.steps);
+      input.spikes.per_step * back > most_spikes_at_once) {
+    return refuse(
+        fmt::format("a loss spike every {} steps that goes back {} and to the checkpoint before, one every {} "
+                    "steps: the run never ends; checkpoints have to be nearer to one another",
+                    number_text(1 / input.spikes.per_step), input.spikes.back_steps, interval.steps));
+  }
+  if (const auto& copies = input.memory_checkpoints)
+    outcome.memory_interval = whole_steps(input, copies->interval.value_or(optimal_interval(copies->stall, mttf))).time;
+  outcome.expected_goodput = expected_goodput(input, outcome);
   if (!(outcome.expected_goodput >= least_goodput)) return refuse(never_ends(input, mttf, outcome.expected_goodput));
 
   const std::int64_t replica = input.elastic_replica_nodes > 0 ? input.elastic_replica_nodes : input.nodes;
-  const Plan plan{input,
-                  Timetable(input, outcome.checkpoint_interval),
-                  outcome.spare_nodes,
-                  replica,
-                  input.nodes / replica,
-                  reliability.failures_per_gpu.value.si() * static_cast<double>(gpus),
-                  reliability.planned.value > Hertz(0) ? 1 / reliability.planned.value.si() : never,
-                  (reliability.restart.value + input.checkpoint.load).si()};
+  const CampaignPlan plan{input,
+                          Timetable(input, outcome.checkpoint_interval, outcome.memory_interval),
+                          outcome.spare_nodes,
+                          replica,
+                          input.nodes / replica,
+                          reliability.failures_per_gpu.value.si() * static_cast<double>(gpus),
+                          reliability.planned.value > Hertz(0) ? 1 / reliability.planned.value.si() : never};
   outcome.checkpoints = plan.timetable.checkpoints(plan.timetable.steps());
 
-  std::vector<Trial> runs(static_cast<std::size_t>(trials));
+  GivenUp given_up = false;
+  std::vector<CampaignTrial> runs(static_cast<std::size_t>(trials));
   tbb::parallel_for(tbb::blocked_range<int>(0, trials, 8), [&](const tbb::blocked_range<int>& some) {
     for (int trial = some.begin(); trial < some.end(); ++trial)
-      runs[static_cast<std::size_t>(trial)] = Run(plan, seed, trial).finish();
+      runs[static_cast<std::size_t>(trial)] = run_trial(plan, seed, trial, given_up);
   });
+
+  if (given_up) return refuse(leaves_no_time(input, outcome));
 
   std::vector<double> days, failures, planned, spikes;
   const double weight = 1.0 / trials;
-  for (const Trial& run : runs) {
+  for (const CampaignTrial& run : runs) {
     days.push_back(run.time.total() / day);
     failures.push_back(run.failures);
     planned.push_back(run.planned);
@@ -454,7 +222,7 @@ CampaignOutcome simulate_campaign(const CampaignInput& input, int trials, std::u
     for (const CampaignTimePart& part : parts_of_campaign) outcome.time.*part.time += weight * run.time.*part.time;
     outcome.nodes_in_repair += weight * run.nodes_in_repair / run.time.total().si();
   }
-  const auto waited = std::count_if(runs.begin(), runs.end(), [](const Trial& run) { return run.waited; });
+  const auto waited = std::count_if(runs.begin(), runs.end(), [](const CampaignTrial& run) { return run.waited; });
   outcome.waited_share = static_cast<double>(waited) / trials;
   outcome.days = distribution(days);
   outcome.histogram = histogram(days);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "simulator/budget/checkpoint.hpp"
+#include "simulator/budget/distribution.hpp"
 #include "simulator/budget/reliability.hpp"
 #include "simulator/units/units.hpp"
 
@@ -41,7 +42,8 @@ struct CampaignInput {
   std::int64_t elastic_replica_nodes = 0;
   Reliability reliability;
   CheckpointCost checkpoint;
-  std::optional<Seconds> checkpoint_interval;  ///< productive time between two; the optimum when left out
+  std::optional<Seconds> checkpoint_interval;           ///< productive time between two; the optimum when left out
+  std::optional<MemoryCheckpoints> memory_checkpoints;  ///< between those in storage
   EvaluationStops evaluation;
   LossSpikes spikes;
   double data_share = 0;  ///< share of a step's time that it waits for data besides
@@ -81,20 +83,6 @@ inline constexpr std::array<CampaignTimePart, 9> parts_of_campaign{{
     {"waiting for nodes", "waiting", &CampaignTime::waiting},
 }};
 
-/// Values of one quantity over the trials.
-struct Distribution {
-  double mean = 0;
-  double deviation = 0;  ///< of one trial
-  double lowest = 0, p5 = 0, p10 = 0, p50 = 0, p90 = 0, p95 = 0, highest = 0;
-};
-
-/// Equal cells from `from` on.
-struct Histogram {
-  double from = 0;
-  double width = 0;
-  std::vector<int> counts;
-};
-
 struct CampaignOutcome {
   bool feasible = true;
   std::string infeasible_reason;  ///< why it never ends, and what would help
@@ -110,12 +98,13 @@ struct CampaignOutcome {
   double waited_share = 0;  ///< of the trials that waited for a node at some time
 
   Seconds mean_time_between_failures;
-  Seconds checkpoint_interval;        ///< productive time between two, whole steps
-  std::int64_t checkpoint_steps = 0;  ///< of the longest phase
-  std::int64_t checkpoints = 0;       ///< that a run keeps
-  double expected_goodput = 0;        ///< of failures and checkpoints alone: Daly's exponential model
-  double nodes_in_repair = 0;         ///< mean
-  std::int64_t spare_nodes = 0;       ///< of the run
+  Seconds checkpoint_interval;             ///< productive time between two, whole steps
+  std::int64_t checkpoint_steps = 0;       ///< of the longest phase
+  std::int64_t checkpoints = 0;            ///< that a run keeps
+  std::optional<Seconds> memory_interval;  ///< between two copies in memory
+  double expected_goodput = 0;             ///< of failures and checkpoints alone: Daly's exponential model
+  double nodes_in_repair = 0;              ///< mean
+  std::int64_t spare_nodes = 0;            ///< of the run
   std::int64_t recommended_spares = 0;
   std::vector<std::string> remarks;  ///< what was done otherwise than asked, and why
 };

@@ -42,6 +42,15 @@ CheckpointCost checkpoint_cost(Bytes size, std::int64_t gpus, const CheckpointSt
   return cost;
 }
 
+MemoryCheckpoints memory_checkpoints(Bytes size, std::int64_t gpus, const CheckpointStorage& storage) {
+  CHECK(gpus > 0, "a checkpoint is of a job");
+  CHECK(storage.copy_per_gpu > BytesPerSecond(0), "a GPU is linked to its host");
+  const Seconds copied = size / static_cast<double>(gpus) / storage.copy_per_gpu;
+  MemoryCheckpoints copies;
+  copies.stall = copies.load = copied;
+  return copies;
+}
+
 Seconds young_interval(Seconds stall, Seconds mttf) { return Seconds(std::sqrt(2 * stall.si() * mttf.si())); }
 
 Seconds daly_interval(Seconds stall, Seconds mttf) {

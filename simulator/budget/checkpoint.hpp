@@ -2,6 +2,7 @@
 /// What saving progress costs, and how often it pays.
 
 #include <cstdint>
+#include <optional>
 
 #include "simulator/units/units.hpp"
 
@@ -45,6 +46,18 @@ struct CheckpointCost {
 /// Synchronous: stall = size / write. Asynchronous: stall = per_gpu / copy + slowdown * size / write, and the writing in
 /// the background (size / write) must end before the next checkpoint begins.
 CheckpointCost checkpoint_cost(Bytes size, std::int64_t gpus, const CheckpointStorage& storage, CheckpointMode mode);
+
+/// Copies of the training state in the hosts' memory between the checkpoints in storage: cheap, hence frequent, and lost
+/// with their node unless other nodes hold them as well (Wang et al. 2023, "Gemini", SOSP).
+struct MemoryCheckpoints {
+  Seconds stall;                      ///< that training waits for each
+  Seconds load;                       ///< at a restart from them
+  std::optional<Seconds> interval;    ///< of productive time between two; the optimum when left out
+  bool survive_loss_of_node = false;  ///< other nodes hold them
+};
+
+/// Stall and load are the copy between device and host, per_gpu / copy_per_gpu.
+MemoryCheckpoints memory_checkpoints(Bytes size, std::int64_t gpus, const CheckpointStorage& storage);
 
 // How often. `mttf` is the job's mean time between failures; intervals are the productive time between two checkpoints.
 

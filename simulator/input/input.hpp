@@ -61,6 +61,9 @@ LearnedErrors load_learned_errors();
 
 Architecture load_model_preset(const std::string& name);
 
+/// The model as the keys of a preset, or of a scenario's `model:`; read again it is the same.
+std::string model_text(const Architecture& model);
+
 /// The parameter count that a model's makers publish, and how far ours may lie from it (they round, and some leave
 /// embeddings out).
 struct PublishedParameters {

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "simulator/input/hugging_face.hpp"
+#include "simulator/input/input.hpp"
 #include "simulator/input/scenario_keys.hpp"
 
 namespace stepcast {
@@ -49,6 +50,15 @@ Enum named(const std::pair<std::string_view, Enum> (&table)[N], std::string_view
   }
   CHECK(false, "the vocabulary's choices have an enumerator each");
   return table[0].second;
+}
+
+template <class Enum, std::size_t N>
+std::string_view name_of(const std::pair<std::string_view, Enum> (&table)[N], Enum value) {
+  for (const auto& [text, named_value] : table) {
+    if (named_value == value) return text;
+  }
+  CHECK(false, "every enumerator has a name");
+  return {};
 }
 
 std::optional<std::int64_t> find_integer(YamlMap& map, const std::string& key, IntegerRange range) {
@@ -286,6 +296,118 @@ Architecture read_model(const YamlValue& model, PresetStore& presets, Defaults& 
   }
   const std::string name = extends != nullptr ? extends->text : "model";
   return read_map(presets.with_base(PresetKind::model, model.node()), name, defaults);
+}
+
+namespace {
+
+/// "{a: 1, b: 2}" of what is given.
+class FlowMap {
+ public:
+  template <class T>
+  FlowMap& add(std::string_view key, const T& value) {
+    text_ += fmt::format("{}{}: {}", text_.empty() ? "" : ", ", key, value);
+    return *this;
+  }
+  template <class T>
+  FlowMap& add(std::string_view key, const std::optional<T>& value) {
+    return value ? add(key, *value) : *this;
+  }
+  template <class T>
+  FlowMap& unless(std::string_view key, const T& value, const T& usual) {
+    return value == usual ? *this : add(key, value);
+  }
+  std::string text() const { return "{" + text_ + "}"; }
+
+ private:
+  std::string text_;
+};
+
+std::string moe_text(const MixtureOfExperts& moe, std::int64_t layers, bool pattern) {
+  FlowMap map;
+  map.add("experts", moe.experts).add("top_k", moe.top_k).add("expert_ffn", moe.expert_ffn);
+  map.unless("shared_experts", moe.shared_experts, std::int64_t{0}).add("shared_ffn", moe.shared_ffn);
+  map.unless("shared_gate", moe.shared_gate, false);
+  if (!pattern) map.unless("moe_layers", moe.moe_layers, layers);
+  map.add("capacity_factor", moe.capacity_factor);
+  return map.unless("groups", moe.groups, std::int64_t{1})
+      .unless("groups_per_token", moe.groups_per_token, moe.groups)
+      .text();
+}
+
+std::string mla_text(const LatentAttention& mla) {
+  return FlowMap()
+      .add("q_lora_rank", mla.q_lora_rank)
+      .add("kv_lora_rank", mla.kv_lora_rank)
+      .add("qk_nope_head_dim", mla.qk_nope_head_dim)
+      .add("qk_rope_head_dim", mla.qk_rope_head_dim)
+      .add("v_head_dim", mla.v_head_dim)
+      .text();
+}
+
+std::string ssm_text(const StateSpace& ssm) {
+  return FlowMap()
+      .add("heads", ssm.heads)
+      .add("head_dim", ssm.head_dim)
+      .add("state", ssm.state)
+      .add("groups", ssm.groups)
+      .add("convolution", ssm.convolution)
+      .add("chunk", ssm.chunk)
+      .unless("step_rank", ssm.step_rank, std::int64_t{0})
+      .text();
+}
+
+}  // namespace
+
+std::string model_text(const Architecture& model) {
+  std::string text;
+  const auto add = [&text](std::string_view key, const auto& value) { text += fmt::format("{}: {}\n", key, value); };
+  const auto add_found = [&](std::string_view key, const auto& value) {
+    if (value) add(key, *value);
+  };
+  const auto unless = [&](std::string_view key, const auto& value, const auto& usual) {
+    if (value != usual) add(key, value);
+  };
+  add("name", yaml_quoted(model.name));
+  if (model.pattern.empty()) add("layers", model.layers);
+  add("hidden", model.hidden);
+  if (model.layers_with(LayerLetter::attention) > 0) {
+    add("heads", model.heads);
+    add("kv_heads", model.kv_heads);
+    add("head_dim", model.head_dim);
+  }
+  add_found("ffn", model.ffn);
+  unless("vocab", model.vocab, 0);
+  unless("max_positions", model.max_positions, 0);
+  add("activation", name_of(activations, model.activation));
+  add("norm", name_of(norms, model.norm));
+  add("position", name_of(positions, model.position));
+  add("bias", model.bias);
+  add("tied_embeddings", model.tied_embeddings);
+  for (const auto& [key, trait] : {std::pair{"qkv_bias", model.qkv_bias},
+                                   {"parallel_block", model.parallel_block},
+                                   {"shared_norm", model.shared_norm},
+                                   {"head_bias", model.head_bias},
+                                   {"embedding_norm", model.embedding_norm}}) {
+    unless(key, trait, false);
+  }
+  add_found("dropout", model.dropout);
+  add_found("attention_window", model.attention_window);
+  unless("window_every", model.window_every, 1);
+  unless("full_every", model.full_every, 0);
+  unless("mtp_layers", model.predicted_ahead, 0);
+  unless("norm_place", name_of(norm_places, model.norm_place), "before");
+  unless("qk_norm", name_of(query_key_norms, model.qk_norm), "none");
+  unless("causal", model.causal, true);
+  unless("encoder_layers", model.encoder_layers, 0);
+  unless("head", name_of(heads_of_models, model.head), "language");
+  unless("token_types", model.token_types, 0);
+  unless("classes", model.classes, 0);
+  unless("patch_inputs", model.patch_inputs, 0);
+  if (model.moe) add("moe", moe_text(*model.moe, model.layers, !model.pattern.empty()));
+  if (model.mla) add("mla", mla_text(*model.mla));
+  if (model.ssm) add("ssm", ssm_text(*model.ssm));
+  if (!model.pattern.empty()) add("pattern", yaml_quoted(model.pattern));
+  return text;
 }
 
 }  // namespace stepcast

@@ -312,8 +312,33 @@ StorageTerms read_storage_terms(const YamlValue& value) {
   return terms;
 }
 
+namespace {
+
+CheckpointTerms::Memory read_memory(const YamlValue& value) {
+  YamlMap map(value, {"every", "stall", "load", "survive_loss_of_node"});
+  CheckpointTerms::Memory memory;
+  if (const auto every = map.find("every")) memory.interval = positive_time(*every);
+  if (const auto stall = map.find("stall")) memory.stall = read_time(*stall);
+  if (const auto load = map.find("load")) memory.load = read_time(*load);
+  if (const auto survive = map.find("survive_loss_of_node")) memory.survive_loss_of_node = survive->boolean();
+  map.finish();
+  return memory;
+}
+
+}  // namespace
+
+MemoryCheckpoints CheckpointTerms::Memory::of(Bytes size, std::int64_t gpus, const CheckpointStorage& to) const {
+  MemoryCheckpoints copies = memory_checkpoints(size, gpus, to);
+  copies.stall = stall.value_or(copies.stall);
+  copies.load = load.value_or(copies.load);
+  copies.interval = interval;
+  copies.survive_loss_of_node = survive_loss_of_node;
+  return copies;
+}
+
 CheckpointTerms read_checkpoint_terms(const YamlValue& value) {
-  YamlMap map(value, {"write", "read", "mode", "copy_per_gpu", "background_slowdown", "bytes_per_parameter"});
+  YamlMap map(value, {"write", "read", "mode", "copy_per_gpu", "background_slowdown", "bytes_per_parameter", "every",
+                      "memory"});
   CheckpointTerms terms;
   terms.storage.write = positive_rate(map.require("write"));
   terms.storage.read = map.find("read") ? positive_rate(map.require("read")) : terms.storage.write;
@@ -324,6 +349,8 @@ CheckpointTerms read_checkpoint_terms(const YamlValue& value) {
   if (const auto copy = map.find("copy_per_gpu")) terms.storage.copy_per_gpu = positive_rate(*copy);
   if (const auto slowdown = map.find("background_slowdown"))
     terms.storage.background_slowdown = slowdown->number(shares);
+  if (const auto every = map.find("every")) terms.interval = positive_time(*every);
+  if (const auto memory = map.find("memory")) terms.memory = read_memory(*memory);
   if (const auto bytes = map.find("bytes_per_parameter")) terms.state = {0, 0, positive(*bytes, 1000)};
   map.finish();
   return terms;

@@ -2,6 +2,7 @@
 /// What a run meets outside of its steps, in YAML: failures, prices, the place. The files of hardware_profiles/
 /// reliability/, prices/ and sites/, a user's own, and maps inside a plan file.
 
+#include <optional>
 #include <string>
 
 #include "simulator/budget/checkpoint.hpp"
@@ -34,9 +35,19 @@ struct CheckpointTerms {
   CheckpointStorage storage;
   CheckpointMode mode = CheckpointMode::asynchronous;
   CheckpointState state;
+  /// Copies in the hosts' memory; stall and load follow from the copy where they are not stated.
+  struct Memory {
+    std::optional<Seconds> stall, load, interval;
+    bool survive_loss_of_node = false;
+
+    MemoryCheckpoints of(Bytes size, std::int64_t gpus, const CheckpointStorage& to) const;
+  };
+  std::optional<Memory> memory;
+  std::optional<Seconds> interval;
 };
 /// {write: 200 GB/s, read: 400 GB/s, mode: asynchronous | synchronous, copy_per_gpu: 25 GB/s, background_slowdown: 0.02,
-///  bytes_per_parameter: 14}; `write` is required, `read` is as fast when left out.
+///  bytes_per_parameter: 14, every: 30 min, memory: {every: 2 min, stall: 1 s, load: 10 s, survive_loss_of_node: true}};
+/// `every` is productive time, the optimum when left out. `write` is required, `read` is as fast when left out.
 CheckpointTerms read_checkpoint_terms(const YamlValue& value);
 
 // By name, for what does not begin with a file.

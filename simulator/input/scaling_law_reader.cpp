@@ -309,20 +309,6 @@ std::string scaling_law_help() {
   return text;
 }
 
-namespace {
-
-/// As a YAML double-quoted text.
-std::string quoted(const std::string& text) {
-  std::string out = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') out += '\\';
-    out += c;
-  }
-  return out + "\"";
-}
-
-}  // namespace
-
 std::string scaling_law_text(const ScalingLaw& law, const std::string& comment) {
   const auto* form = law.form ? std::get_if<ParametricLoss>(&*law.form) : nullptr;
   CHECK(form != nullptr, "a fitted law is parametric");
@@ -332,7 +318,8 @@ std::string scaling_law_text(const ScalingLaw& law, const std::string& comment) 
     text += "# " + comment.substr(from, end - from) + "\n";
     from = end + 1;
   }
-  text += fmt::format("description: {}\nsource: {}\nform: parametric\n", quoted(law.description), quoted(law.source));
+  text += fmt::format("description: {}\nsource: {}\nform: parametric\n", yaml_quoted(law.description),
+                      yaml_quoted(law.source));
   text += fmt::format("loss: {{E: {:.6g}, A: {:.6g}, B: {:.6g}, alpha: {:.6g}, beta: {:.6g}}}\n", form->E, form->A,
                       form->B, form->alpha, form->beta);
   if (law.uncertainty) {
@@ -340,7 +327,7 @@ std::string scaling_law_text(const ScalingLaw& law, const std::string& comment) 
     text += fmt::format(
         "uncertainty:\n  source: {}\n  standard_errors: {{log_E: {:.4g}, log_A: {:.4g}, log_B: {:.4g}, alpha: {:.4g}, "
         "beta: {:.4g}}}\n",
-        quoted(law.uncertainty->source), error[0], error[1], error[2], error[3], error[4]);
+        yaml_quoted(law.uncertainty->source), error[0], error[1], error[2], error[3], error[4]);
     if (law.uncertainty->correlated) {
       text += "  correlation:  # of log E, log A, log B, alpha, beta\n";
       for (std::size_t i = 0; i < 5; ++i) {
@@ -352,7 +339,7 @@ std::string scaling_law_text(const ScalingLaw& law, const std::string& comment) 
   }
   const FittedRange& fitted = law.fitted;
   if (fitted.compute.second > 0) {
-    text += fmt::format("fitted_range:\n  source: {}\n", quoted(fitted.source));
+    text += fmt::format("fitted_range:\n  source: {}\n", yaml_quoted(fitted.source));
     for (const auto& [key, range] :
          {std::pair{"parameters", fitted.parameters}, {"tokens", fitted.tokens}, {"compute", fitted.compute}})
       text += fmt::format("  {}: [{:.4g}, {:.4g}]\n", key, range.first, range.second);

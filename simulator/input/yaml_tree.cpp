@@ -301,6 +301,15 @@ YamlNode yaml_scalar(std::string text) {
   return node;
 }
 
+std::string yaml_quoted(std::string_view text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') out += '\\';
+    out += c == '\n' || c == '\t' ? ' ' : c;
+  }
+  return out + "\"";
+}
+
 YamlNode yaml_key(const YamlNode& node) {
   YamlNode key;
   key.kind = YamlNode::Kind::scalar;

@@ -53,6 +53,9 @@ YamlNode load_yaml(const std::string& path);
 /// A scalar that stands in no file.
 YamlNode yaml_scalar(std::string text);
 
+/// Any text in double quotes, as YAML writes it.
+std::string yaml_quoted(std::string_view text);
+
 /// The node's key as a scalar at the key's place.
 YamlNode yaml_key(const YamlNode& node);
 

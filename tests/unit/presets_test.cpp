@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "models/families.hpp"
+#include "simulator/base/files.hpp"
 #include "simulator/input/input.hpp"
 
 namespace stepcast {
@@ -23,6 +24,31 @@ TEST(ModelPresets, HaveTheirPublishedParameters) {
     ++checked;
   }
   EXPECT_GE(checked, 50);
+}
+
+// What is written of a model is read as the same model.
+TEST(ModelPresets, ComeBackFromTheirText) {
+  const std::string path = testing::TempDir() + "stepcast-model.yaml";
+  for (const PresetInfo& preset : list_presets("models")) {
+    Architecture model = load_model_preset(preset.name);
+    model.name = "a \"quoted\" name";
+    const std::string text = model_text(model);
+    write_file_atomically(path, text);
+    const Architecture read = load_model_preset(path);
+    EXPECT_EQ(model_text(read), text) << preset.name;
+    EXPECT_EQ(read.name, model.name);
+    const ModelGraph graph = family_of(model)->build(model, model.vocab, model.max_positions);
+    const ModelGraph again = family_of(read)->build(read, read.vocab, read.max_positions);
+    EXPECT_EQ(parameters(again), parameters(graph)) << preset.name;
+    EXPECT_EQ(active_parameters(again), active_parameters(graph)) << preset.name;
+    EXPECT_EQ(again.layer_kinds, graph.layer_kinds) << preset.name;
+    ASSERT_EQ(again.kinds.size(), graph.kinds.size()) << preset.name;
+    for (std::size_t i = 0; i < graph.kinds.size(); ++i) {
+      ASSERT_EQ(again.kinds[i].ops.size(), graph.kinds[i].ops.size()) << preset.name;
+      for (std::size_t j = 0; j < graph.kinds[i].ops.size(); ++j)
+        EXPECT_EQ(again.kinds[i].ops[j].name, graph.kinds[i].ops[j].name) << preset.name;
+    }
+  }
 }
 
 TEST(HardwarePresets, AllLoad) {

@@ -38,6 +38,7 @@ Action add_calibrate_import(CLI::App& app);
 Action add_calibrate_fit(CLI::App& app);
 Action add_plan(CLI::App& app);
 Action add_plan_fit(CLI::App& app);
+Action add_plan_shape(CLI::App& app);
 
 struct Command {
   std::string name;

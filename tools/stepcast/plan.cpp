@@ -14,6 +14,7 @@ namespace {
 const std::vector<Command>& steps() {
   static const std::vector<Command> table{
       {"fit", "Fit a scaling law to points of parameters, tokens and loss", add_plan_fit},
+      {"shape", "Make a number of parameters a model of a family that divides by its degrees", add_plan_shape},
   };
   return table;
 }
@@ -31,6 +32,8 @@ constexpr const char* examples = R"(Examples:
   stepcast plan scenarios/plans/two-clusters.yaml --format html --out plan.html
   stepcast plan --help-file
   stepcast plan fit models/scaling_laws/points/chinchilla-figure-4.csv --drop-highest 5
+  stepcast plan fit my-runs.csv --out my-law.yaml --plot my-law.svg
+  stepcast plan shape --family llama3 --parameters 97e9 --tensor-parallel 8 --layers-divide-by 16
 
 Exit status: 0 a run is planned, 1 no cluster can do it, 2 wrong input.)";
 

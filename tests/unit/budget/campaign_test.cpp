@@ -78,6 +78,49 @@ INSTANTIATE_TEST_SUITE_P(
                     DalyCase{"stall_as_long_as_the_interval", 2 * hour, 10 * minute, 10 * minute, minute}),
     [](const auto& c) { return c.param.name; });
 
+/// Copies in memory beside storage come down to Daly's expectation wherever one level is all that counts.
+TEST(Campaign, CopiesInMemory) {
+  CampaignInput input = run_of(400 * hour, minute, failing_every(4 * hour, gpus_of_run));
+  input.reliability.repair.value = Seconds(0);
+  input.reliability.restart.value = 5 * minute;
+  input.checkpoint_interval = 2 * hour;
+  input.checkpoint.stall = input.checkpoint.write = 3 * minute;
+  input.checkpoint.load = 4 * minute;
+  input.memory_checkpoints = MemoryCheckpoints{Seconds(10), minute, 20 * minute, false};
+  const auto days = [&](double takes_node, bool survive) {
+    input.reliability.takes_node.value = takes_node;
+    input.memory_checkpoints->survive_loss_of_node = survive;
+    const CampaignOutcome outcome = simulate_campaign(input, 2000, 1);
+    EXPECT_LT(standard_error(outcome), 0.002 * outcome.days.mean);
+    expect_parts_sum(outcome);
+    return outcome.days.mean;
+  };
+  // Nodes take their copies along: storage alone, six copies being part of each of its segments.
+  const Seconds stored = expected_time(400 * hour, 2 * hour, 4 * minute, 9 * minute, 4 * hour);
+  EXPECT_NEAR(days(1, false) / (stored / day), 1, 0.008);
+  // They never do, and storage is free: memory alone.
+  EXPECT_NEAR(days(0, false), days(1, true), 0.15);
+  input.checkpoint.stall = input.checkpoint.write = Seconds(0);
+  const Seconds in_memory = expected_time(400 * hour, 20 * minute, Seconds(10), 6 * minute, 4 * hour);
+  EXPECT_NEAR(days(0, false) / (in_memory / day), 1, 0.008);
+  EXPECT_NEAR(days(1, true) / (in_memory / day), 1, 0.008);
+  // Between the two, and nearer to one as more failures are its.
+  const double some = days(0.3, false), more = days(0.7, false);
+  EXPECT_LT(in_memory / day, some);
+  EXPECT_LT(some, more);
+}
+
+TEST(Campaign, IntervalsOfTwoLevels) {
+  CampaignInput input = run_of(1000 * hour, minute, failing_every(4 * hour, gpus_of_run));
+  input.reliability.takes_node.value = 0.25;
+  input.checkpoint.stall = input.checkpoint.write = 3 * minute;
+  input.memory_checkpoints = MemoryCheckpoints{Seconds(1), Seconds(1), std::nullopt, false};
+  const CampaignOutcome outcome = simulate_campaign(input, 10, 1);
+  EXPECT_NEAR(outcome.checkpoint_interval / optimal_interval(3 * minute, 16 * hour), 1, 0.01);
+  EXPECT_NEAR(*outcome.memory_interval / optimal_interval(Seconds(1), 4 * hour), 1, 0.2);  // whole minutes
+  EXPECT_NEAR(outcome.expected_goodput, simulate_campaign(input, 1000, 1).goodput, 0.005);
+}
+
 /// Kokolis et al. 2024 (arXiv 2410.21680): within a point where the ratio's assumptions hold, failures much rarer than
 /// restarts and checkpoints.
 TEST(Campaign, AgreesWithMetasTrainingTimeRatio) {
@@ -284,6 +327,10 @@ CampaignInput any_campaign() {
   if (*rc::gen::inRange(0, 2) == 1) input.spare_nodes = *rc::gen::inRange(0, 10);
   if (*rc::gen::inRange(0, 2) == 1) input.spikes = {any_share() / 1000, *rc::gen::inRange(0, 500)};
   if (*rc::gen::inRange(0, 2) == 1) input.evaluation = {*rc::gen::inRange(0, 500), any_share() * 3 * minute};
+  if (*rc::gen::inRange(0, 2) == 1) {
+    input.memory_checkpoints =
+        MemoryCheckpoints{any_share() * Seconds(5), any_share() * minute, std::nullopt, any_share() < 0.5};
+  }
   input.reliability.slow_share.value = any_share() / 20;
   input.reliability.slow_spread.value = any_share() / 20;
   input.data_share = any_share() / 20;
@@ -386,6 +433,31 @@ TEST(Campaign, NeverEndsWhereRestartsTakeLongerThanFailuresLeave) {
   const CampaignOutcome smaller = simulate_campaign(input, 200, 1);
   ASSERT_TRUE(smaller.feasible) << smaller.infeasible_reason;
   EXPECT_NEAR(smaller.goodput, 0.5, 0.06);
+}
+
+/// What no closed form foresees: planned interruptions that leave no step, failures that come ever faster, spikes that
+/// go back further than they are apart.
+TEST(Campaign, GivesUpWhereNothingIsLeft) {
+  CampaignInput input = run_of(2 * day, minute, failing_every(day, gpus_of_run));
+  input.reliability.planned.value = 1.0 / (minute / 2);
+  input.reliability.restart.value = 10 * minute;
+  EXPECT_THAT(simulate_campaign(input, 20, 1).infeasible_reason, HasSubstr("planned interruptions every 30.0 s"));
+  input.reliability.planned.value = Hertz(0);
+  EXPECT_TRUE(simulate_campaign(input, 20, 1).feasible);
+  input.reliability.shape.value = 9;  // 512 failures by the end of the second day, 10^9 in the tenth
+  input.reliability.observed.value = day;
+  input.phases[0].steps *= 10;
+  EXPECT_THAT(simulate_campaign(input, 20, 1).infeasible_reason, HasSubstr("never ends"));
+  input.reliability.shape.value = 1;
+  input.reliability.takes_node.value = 1;
+  input.reliability.repair.value = 1000 * day;
+  input.spare_nodes = 0;
+  EXPECT_THAT(simulate_campaign(input, 20, 1).infeasible_reason,
+              HasSubstr("with 0 spare nodes, of 16 that are needed, it waits for repairs of 24,000 h"));
+  input.reliability.repair.value = Seconds(0);
+  input.spikes = {0.001, 10};
+  input.checkpoint_interval = 5000 * minute;
+  EXPECT_THAT(simulate_campaign(input, 20, 1).infeasible_reason, HasSubstr("nearer to one another"));
 }
 
 TEST(Campaign, RefusesWhatCannotBe) {

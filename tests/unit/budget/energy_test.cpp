@@ -40,6 +40,8 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         // Touvron et al. 2023, arXiv 2302.13971, sec. 6: 2,638 MWh and 1,015 t; GPU-hours are ours, from the energy.
         AccountCase{"llama_all", 2638e3 / 0.4 / 1.1, Watts(400), "meta-2023", 2638, 1015, 0.002},
+        // The same, table 15.
+        AccountCase{"llama_65b", 1022362, Watts(400), "meta-2023", 449, 173, 0.003},
         // Llama-2, arXiv 2307.09288, table 2; the 34B ran at 350 W.
         AccountCase{"llama2_7b", 184320, Watts(400), "meta-2023", 0, 31.22, 0.002},
         AccountCase{"llama2_13b", 368640, Watts(400), "meta-2023", 0, 62.44, 0.002},

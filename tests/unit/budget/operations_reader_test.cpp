@@ -146,6 +146,16 @@ TEST(OperationsReader, CheckpointTerms) {
   EXPECT_EQ(terms.storage.read, terms.storage.write);
   EXPECT_EQ(terms.mode, CheckpointMode::synchronous);
   EXPECT_EQ(terms.state.bytes_per_parameter(), 12);
+  EXPECT_FALSE(terms.memory);
+  const CheckpointTerms two =
+      read_text("x: {write: 200 GB/s, every: 1 h, memory: {every: 2 min, load: 10 s, survive_loss_of_node: true}}",
+                read_checkpoint_terms);
+  EXPECT_EQ(two.interval, hour);
+  const MemoryCheckpoints copies = two.memory->of(100.0_TB, 1000, two.storage);
+  EXPECT_DOUBLE_EQ(copies.stall.si(), 4);
+  EXPECT_EQ(copies.load, Seconds(10));
+  EXPECT_EQ(copies.interval, 2 * minute);
+  EXPECT_TRUE(copies.survive_loss_of_node);
 }
 
 /// Every number that we ship says where it comes from.

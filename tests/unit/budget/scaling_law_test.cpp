@@ -87,6 +87,14 @@ TEST(PublishedTables, Llama3) {
   EXPECT_FALSE(optimum_interval(law, Flops(1e24)).has_value());
 }
 
+// C = 6 N D and D = 20 N.
+TEST(PublishedTables, TwentyTokensAParameter) {
+  for (const double compute : {1e18, 5.76e23, 1e26}) {
+    const double n = std::sqrt(compute / 120);
+    expect_rows("twenty-tokens", {{compute, n, 20 * n}}, 1e-9, 1e-9);
+  }
+}
+
 // arXiv 2401.02954, equation 4; DeepSeek LLM 67B: M = 72 L d^2 + 12 L d s with 95 layers of 8192, and 2e12 tokens.
 TEST(PublishedTables, DeepSeek) {
   const ScalingLaw law = load_scaling_law("deepseek");

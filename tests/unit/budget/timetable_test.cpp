@@ -20,11 +20,15 @@ CampaignInput any_input() {
 
 /// What a loop over the steps says.
 RC_GTEST_PROP(Timetable, IsTheSumOverSteps, ()) {
-  const CampaignInput input = any_input();
+  CampaignInput input = any_input();
   const double interval = *rc::gen::inRange(20, 400);  // no step is longer
-  const Timetable table(input, Seconds(interval));
-  double productive = 0, time = 0, saved = 0;
-  std::int64_t steps = 0, checkpoints = 0, last = 0;
+  const double memory_interval = *rc::gen::inRange(20, 400);
+  const bool in_memory = *rc::gen::inRange(0, 2) == 1;
+  if (in_memory) input.memory_checkpoints = MemoryCheckpoints{Seconds(*rc::gen::inRange(0, 5)), Seconds(0), {}, false};
+  const Timetable table(input, Seconds(interval),
+                        in_memory ? std::optional<Seconds>(Seconds(memory_interval)) : std::nullopt);
+  double productive = 0, time = 0, saved = 0, copied = 0;
+  std::int64_t steps = 0, checkpoints = 0, last = 0, last_copy = 0;
   for (const TrainingPhase& phase : input.phases) {
     for (std::int64_t i = 0; i < phase.steps; ++i) {
       ++steps;
@@ -38,6 +42,12 @@ RC_GTEST_PROP(Timetable, IsTheSumOverSteps, ()) {
         ++checkpoints;
         last = steps;
       }
+      if (in_memory && productive >= copied + memory_interval) {
+        while (productive >= copied + memory_interval) copied += memory_interval;
+        time += input.memory_checkpoints->stall.si();
+        last_copy = steps;
+      }
+      RC_ASSERT(table.last_checkpoint(steps, CheckpointLevel::memory) == last_copy);
       RC_ASSERT(table.productive(steps).si() == productive);
       RC_ASSERT(table.checkpoints(steps) == checkpoints);
       RC_ASSERT(table.last_checkpoint(steps) == last);

@@ -1,4 +1,4 @@
-// `stepcast plan fit` as a user runs it: from a table of runs to a law that other commands take.
+// `stepcast plan fit` and `plan shape` as a user runs them: a table of runs becomes a law, a number of parameters a model.
 
 #include <cmath>
 
@@ -78,6 +78,36 @@ TEST(ListOfLaws, HasLawsAndFamilies) {
   EXPECT_THAT(laws.out, HasSubstr("besiroglu"));
   EXPECT_THAT(laws.out, HasSubstr("hoffmann-approach-3-tex"));
   EXPECT_THAT(run("list families").out, HasSubstr("llama3"));
+}
+
+class PlanShape : public FolderTest {};
+
+// arXiv 2407.21783, Table 3; and the model that is written runs.
+TEST_F(PlanShape, IsAModelThatRuns) {
+  const Outcome outcome =
+      run("plan shape --family llama3 --parameters 70.55e9 --tensor-parallel 8 --layers-divide-by 4 --out " +
+          path("model.yaml") + " --format json");
+  ASSERT_EQ(outcome.exit, done) << outcome.err;
+  const auto json = nlohmann::json::parse(outcome.out);
+  EXPECT_EQ(json["layers"], 80);
+  EXPECT_EQ(json["hidden"], 8192);
+  EXPECT_EQ(json["ffn"], 28672);
+  EXPECT_EQ(json["parameters"], 70553706496.0);
+  const Outcome same = run("predict scenarios/gpt3-175b-1024-a100.yaml --format json --set model=llama3.1-70b");
+  const Outcome ours =
+      run("predict scenarios/gpt3-175b-1024-a100.yaml --format json --set model=" + path("model.yaml"));
+  ASSERT_EQ(ours.exit, same.exit) << ours.err;
+  EXPECT_EQ(nlohmann::json::parse(ours.out)["step_time_s"], nlohmann::json::parse(same.out)["step_time_s"]);
+
+  const Outcome moe = run("plan shape --family moe --parameters 671e9");
+  EXPECT_THAT(moe.out, HasSubstr("8 and 1 shared"));
+  const Outcome none = run("plan shape --parameters 1e8 --tensor-parallel 64");
+  EXPECT_EQ(none.exit, 1);
+  EXPECT_THAT(none.err, HasSubstr("with heads that divide by 64"));
+  for (const char* options :
+       {"", "--parameters -5", "--parameters 1e40", "--parameters 1e9 --family lama", "--parameters 1e9 --count al",
+        "--parameters 1e9 --tolerance 0", "--parameters 1e9 --format xml"})
+    EXPECT_EQ(run(std::string("plan shape ") + options).exit, wrong_input) << options;
 }
 
 }  // namespace
