@@ -60,6 +60,17 @@ TEST_F(PlanCommand, WritesAPageWithDrawings) {
   }
 }
 
+// What was planned is predicted alike.
+TEST_F(PlanCommand, ItsScenarioTakesTheSameStep) {
+  const std::string file = write("plan.yaml", text("budget: {flops: 3e21}\n"));
+  const Outcome plan = run("plan " + file + " --format json --scenario " + path("run.yaml"));
+  ASSERT_EQ(plan.exit, done) << plan.err;
+  const Outcome predicted = run("predict " + path("run.yaml") + " --format json");
+  ASSERT_EQ(predicted.exit, done) << predicted.err;
+  EXPECT_DOUBLE_EQ(json::parse(predicted.out)["step_time_s"].get<double>(),
+                   json::parse(plan.out)["clusters"][0]["phases"][0]["step_time_s"].get<double>());
+}
+
 TEST_F(PlanCommand, AModelThatDoesNotFitIsAnsweredWithNo) {
   const Outcome plan =
       run("plan " + write("plan.yaml", text("model: gpt-1t\ntokens: 450B\n")) + " --set cluster.nodes=1");

@@ -23,6 +23,7 @@ struct Options {
   Inputs inputs;
   bool help_file = false;
   std::string out;
+  std::string scenario;
   std::string format = "text";
 };
 
@@ -30,6 +31,7 @@ constexpr const char* examples = R"(Examples:
   stepcast plan scenarios/plans/chinchilla-on-1024-h100.yaml
   stepcast plan scenarios/plans/sixty-days.yaml --set budget.days=30
   stepcast plan scenarios/plans/two-clusters.yaml --format html --out plan.html
+  stepcast plan scenarios/plans/sixty-days.yaml --scenario run.yaml && stepcast predict run.yaml
   stepcast plan --help-file
   stepcast plan fit models/scaling_laws/points/chinchilla-figure-4.csv --drop-highest 5
   stepcast plan fit my-runs.csv --out my-law.yaml --plot my-law.svg
@@ -69,13 +71,19 @@ Exit run(const Options& options) {
   }
   if (is_terminal(stderr)) print_note(fmt::format("answered in {}", to_text(Seconds(answered.seconds))));
   answered.assumed = std::move(asked.assumed);
+  const ClusterAnswer& best = answered.clusters[answered.best];
+  if (!options.scenario.empty() && best.problem.empty()) {
+    Job job = best.pace.main().job;
+    job.name = answered.name;
+    write_file_atomically(options.scenario, scenario_text(job));
+  }
   const std::string text = form.write(answered, {options.out.empty() && wants_colour(stdout)});
   if (options.out.empty()) {
     print_result(text);
   } else {
     write_file_atomically(options.out, text);
   }
-  return answered.clusters[answered.best].problem.empty() ? done : answered_no;
+  return best.problem.empty() ? done : answered_no;
 }
 
 }  // namespace
@@ -83,10 +91,12 @@ Exit run(const Options& options) {
 Action add_plan(CLI::App& app) {
   const Action subcommand = add_subcommands(app, steps(), examples);
   const auto options = std::make_shared<Options>();
-  options->inputs.add(app, "PLAN", Inputs::Count::one, "plan file (YAML); its keys: --help-file");
-  app.add_flag("--help-file", options->help_file, "print the keys of a plan file");
-  app.add_option("--out", options->out, "file to write the answer to");
-  app.add_option("--format", options->format, names_of(answer_forms()) + " (default text)");
+  options->inputs.add(app, "PLAN", Inputs::Count::one, "A plan file (YAML); --help-file prints its keys");
+  app.add_flag("--help-file", options->help_file, "Print the keys of a plan file");
+  app.add_option("--out", options->out, "Write to a file instead of standard output")->type_name("FILE");
+  app.add_option("--scenario", options->scenario, "Write the longest phase as a scenario: predict, sweep, emit it")
+      ->type_name("FILE");
+  app.add_option("--format", options->format, names_of(answer_forms()))->type_name("NAME")->capture_default_str();
   return [&app, options, subcommand] { return app.get_subcommands().empty() ? run(*options) : subcommand(); };
 }
 
