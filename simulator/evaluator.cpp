@@ -9,6 +9,7 @@
 #endif
 
 #include "simulator/base/error.hpp"
+#include "simulator/parallelism/recompute.hpp"
 #include "simulator/resolve.hpp"
 #include "simulator/workload/gradients.hpp"
 
@@ -50,6 +51,9 @@ struct Evaluator::Key {
       groups[8] = costs.shape(GroupKind::tensor_depth);
     }
     plan.pipeline_parallel = plan.virtual_stages = plan.data_parallel = 1;
+    // Layers of both kinds are there, whichever they are.
+    if (const auto policy = recompute_policy(plan.recompute); policy && policy->layers.first_of.size() > 1)
+      plan.recompute = "full-1-layers";
     plan.schedule.clear();
     plan.own_order.reset();
     plan.placement.clear();
@@ -249,6 +253,7 @@ void Evaluator::choose_cut(const RecomputedLayers& recomputed) {
   std::string key =
       fmt::format("{} {} {} {} {} {} {} {}", plan.pipeline_parallel, plan.virtual_stages, plan.schedule,
                   static_cast<int>(plan.layer_split), recomputed.every, recomputed.first, length, shape.paired);
+  for (const int layers : recomputed.first_of) key += fmt::format(" r{}", layers);
   for (const int layers : plan.stage_layers) key += fmt::format(" {}", layers);
   key += fmt::format(" {}", reinterpret_cast<std::uintptr_t>(graph_));
   auto found = cuts_.find(key);

@@ -167,6 +167,12 @@ std::string infeasible_reason(const Job& job) {
                          sum, plan.stage_layers.size(), model.layers, virtual_stages);
     }
   }
+  if (const auto policy = recompute_policy(plan.recompute);
+      policy && !policy->layers.first_of.empty() &&
+      static_cast<std::int64_t>(policy->layers.first_of.size()) != virtual_stages) {
+    return fmt::format("recompute {} is for {} virtual stages; the plan has {}", plan.recompute,
+                       policy->layers.first_of.size(), virtual_stages);
+  }
   if (plan.layer_split == LayerSplit::even && model.layers % virtual_stages != 0) {
     return not_divisible("layers", model.layers, "pipeline_parallel x virtual_stages", virtual_stages);
   }

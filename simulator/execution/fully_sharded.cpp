@@ -117,9 +117,16 @@ class FullySharded : public DataParallelism {
       next += blocks.back().size();
     }
     std::vector<bool> present(next, false);
+    std::vector<bool> all_present(blocks.size(), false);  // by chunk
     std::optional<std::size_t> previous;
+    passes_.reserve(stage_.steps.size());
     for (const PassStep& step : stage_.steps) {
       const auto chunk = static_cast<std::size_t>(step.chunk);
+      if (!reshards() && all_present[chunk] && !scatters(step)) {  // nothing to do in it
+        passes_.push_back({units_.size(), 0, false});
+        continue;
+      }
+      all_present[chunk] = all_present[chunk] || step.kind != PassKind::backward_weight;
       const std::size_t count = blocks[chunk].size();
       Pass pass{units_.size(), count, scatters(step)};
       for (std::size_t i = 0; i < count; ++i) {

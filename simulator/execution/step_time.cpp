@@ -12,7 +12,7 @@ namespace stepcast {
 namespace {
 
 /// Instructions that are kept, at some 150 bytes each.
-constexpr std::int64_t most_held = 400'000;
+constexpr std::int64_t most_held = 250'000;
 /// Programs of one shape that differ in more than durations: in what data parallelism launches among the passes.
 constexpr int most_of_one_key = 3;
 
@@ -101,6 +101,7 @@ StepTimer::Lowered& StepTimer::lowered(const LoweringInput& input, const Pipelin
   one.key = key;
   one.order = schedule.order(shape);
   one.programs = lower(with(one.order), &one.outline);
+  for (Program& stage : one.programs.stages) stage.parts = {};  // nobody asks what the time is made of
   one.recurrence.emplace(one.programs);
   one.durations = Recurrence::durations(one.programs);
   one.recurrence->evaluate(one.durations, one.ends);

@@ -195,7 +195,7 @@ void read_layer_split(YamlMap& map, ParallelPlan& plan, std::int64_t layers) {
 
 // --- the rest ----------------------------------------------------------------------------------------------------
 
-/// The open ends of the vocabulary: selective-<modules> and full-<n>-layers.
+/// The open ends of the vocabulary: selective-<modules>, full-<n>-layers, and full-<n>-<n>-...-layers.
 bool is_partial_recompute(std::string_view name) {
   constexpr std::string_view selective = "selective-";
   constexpr std::string_view full = "full-";
@@ -203,7 +203,7 @@ bool is_partial_recompute(std::string_view name) {
   if (name.starts_with(selective)) return name.size() > selective.size();
   if (!name.starts_with(full) || !name.ends_with(layers) || name.size() <= full.size() + layers.size()) return false;
   const std::string_view count = name.substr(full.size(), name.size() - full.size() - layers.size());
-  return count.find_first_not_of("0123456789") == std::string_view::npos;
+  return count.find_first_not_of("0123456789-") == std::string_view::npos;
 }
 
 /// As written: which of them can be modelled is not for the reader to know.

@@ -202,7 +202,7 @@ const std::vector<ScenarioKey>& scenario_keys() {
       {"plan", "reshard_after_forward", flag, framework_default, "FSDP: gather parameters again for the backward"},
       {"plan",
        "recompute",
-       "selective-<modules> | full-<n>-layers",
+       "selective-<modules> | full-<n>-layers | full-<n>-<n>-...-layers",
        "none",
        "what the backward computes again; selective: the attention core",
        {"none", "selective", "full", "selective-op", "save-dot-only", "save-qkv-out-proj", "every-other-layer",

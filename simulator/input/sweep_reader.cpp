@@ -133,6 +133,7 @@ std::vector<std::string> values_of(const YamlValue& value, const Job& base) {
 
 /// Why a value of a key cannot be, or empty.
 std::string refuse(const PlanKey& key, const std::string& text) {
+  if (text == left_open) return "";
   if (key.name == "recompute") {
     if (recompute_policy(text)) return "";
     std::vector<std::string> names;
@@ -210,6 +211,12 @@ std::map<std::string, std::vector<std::string>> default_space(const Job& base) {
   space["virtual_stages"] = texts(those(divisors(model.layers), [](std::int64_t n) { return n <= 12; }));
   space["schedule"] = {"1f1b", "zb-h1", "zb-v", "dualpipe"};
   space["zero"] = {"0", "1", "2", "3"};
+  // Shards in a node, copies among the nodes (HSDP; Megatron's instances of a distributed optimizer).
+  if (!model.moe && cluster.gpus > cluster.gpus_per_node)
+    space["shard_group"] = {std::string(left_open), std::to_string(cluster.gpus_per_node)};
+  // Where the framework has it: a profile without it says so by assuming what its name would be.
+  const bool overlaps = base.framework.tp_overlap.basis != Basis::assumed;
+  if (overlaps && space["tensor_parallel"].size() > 1) space["overlap_tp"] = {"true", "false"};
   space["microbatch"] = texts(those(powers_of_two(1, 16), divides(base.plan.global_batch)));
   space["recompute"] = {"none", "selective", "full"};
   space["cpu_offload"] = {"none", "optimizer"};

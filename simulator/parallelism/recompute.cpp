@@ -5,13 +5,14 @@
 namespace stepcast {
 namespace {
 
-constexpr RecomputePolicy policies[] = {
+const RecomputePolicy policies[] = {
     {"none", "every activation is kept", Recompute::none},
     {"selective", "the attention core is computed again (Korthikanti et al. 2022)", Recompute::selective},
     {"selective-op", "every second matrix product and all pointwise work (torchtitan)", Recompute::selective_op},
     {"selective-<modules>", "the listed parts of a layer, joined by dashes (Megatron-LM)", Recompute::modules},
     {"full", "only each layer's input is kept", Recompute::full},
     {"full-<n>-layers", "full, in the first n layers of each chunk (Megatron-LM)", Recompute::full},
+    {"full-<n>-<n>-...-layers", "the same, a number for each virtual stage in the model's order", Recompute::full},
     {"every-other-layer", "full, in every second layer (torchtitan)", Recompute::full, 0, {.every = 2}},
 };
 
@@ -49,15 +50,21 @@ unsigned listed_modules(std::string_view text) {
   return set;
 }
 
-/// The n of "full-<n>-layers"; 0 when that is not what it says.
-int listed_layers(std::string_view name) {
-  constexpr std::string_view before = "full-";
-  if (!name.starts_with(before)) return 0;
+/// The numbers of "full-<n>-layers" or "full-<n>-<n>-layers"; none when that is not what it says.
+std::vector<int> listed_layers(std::string_view name) {
+  constexpr std::string_view before = "full";
+  std::vector<int> counts;
+  if (!name.starts_with(before)) return counts;
   name.remove_prefix(before.size());
-  int count = 0;
-  const auto [rest, error] = std::from_chars(name.data(), name.data() + name.size(), count);
-  const std::string_view after(rest, static_cast<std::size_t>(name.data() + name.size() - rest));
-  return error == std::errc{} && count > 0 && (after == "-layers" || after == "-layer") ? count : 0;
+  while (name != "-layers" && name != "-layer") {
+    int count = 0;
+    if (!name.starts_with('-')) return {};
+    const auto [rest, error] = std::from_chars(name.data() + 1, name.data() + name.size(), count);
+    if (error != std::errc{} || count < 0) return {};
+    counts.push_back(count);
+    name.remove_prefix(static_cast<std::size_t>(rest - name.data()));
+  }
+  return counts;
 }
 
 }  // namespace
@@ -79,7 +86,9 @@ std::optional<RecomputePolicy> recompute_policy(std::string_view name) {
     const bool pattern = policy.name.find('<') != std::string_view::npos;
     if (policy.name == name && !pattern) return policy;
   }
-  if (const int first = listed_layers(name)) return RecomputePolicy{name, "", Recompute::full, 0, {.first = first}};
+  const std::vector<int> listed = listed_layers(name);
+  if (listed.size() > 1) return RecomputePolicy{name, "", Recompute::full, 0, {.first_of = listed}};
+  if (listed.size() == 1 && listed[0] > 0) return RecomputePolicy{name, "", Recompute::full, 0, {.first = listed[0]}};
   if (!name.starts_with(prefix)) return std::nullopt;
   const unsigned set = listed_modules(name.substr(prefix.size()));
   if (set == 0) return std::nullopt;

@@ -4,6 +4,7 @@
 #include <optional>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "simulator/workload/model_graph.hpp"
 #include "simulator/workload/plan.hpp"
@@ -12,12 +13,17 @@ namespace stepcast {
 
 /// Which layers of a chunk a policy is for.
 struct RecomputedLayers {
-  int every = 1;  ///< each n-th, counted from one (torchtitan activation_checkpoint.py, per layer)
-  int first = 0;  ///< only so many from the front (Megatron-LM's block method); 0: no limit
+  int every = 1;                ///< each n-th, counted from one (torchtitan activation_checkpoint.py, per layer)
+  int first = 0;                ///< only so many from the front (Megatron-LM's block method); 0: no limit
+  std::vector<int> first_of{};  ///< the same of each part of the model, in its order; empty: `first` of all
 
-  bool all() const { return every == 1 && first == 0; }
-  /// @param index  in its chunk, from zero
-  bool contains(int index) const { return (index + 1) % every == 0 && (first == 0 || index < first); }
+  bool all() const { return every == 1 && first == 0 && first_of.empty(); }
+  /// @param part   a virtual stage
+  /// @param index  in it, from zero
+  bool contains(int part, int index) const {
+    if (!first_of.empty()) return index < first_of[static_cast<std::size_t>(part)];
+    return (index + 1) % every == 0 && (first == 0 || index < first);
+  }
 };
 
 struct RecomputePolicy {

@@ -69,14 +69,18 @@ std::vector<std::vector<ChunkContents>> split_layers(const ModelGraph& model, co
 namespace {
 
 /// Turns the layers that a policy leaves alone into those of the kinds that keep everything, `kinds` behind.
-void keep_other_layers(std::vector<std::vector<ChunkContents>>& stages, const RecomputedLayers& recomputed, int kinds) {
-  for (std::vector<ChunkContents>& stage : stages) {
-    for (ChunkContents& chunk : stage) {
+void keep_other_layers(std::vector<std::vector<ChunkContents>>& stages, const RecomputedLayers& recomputed, int kinds,
+                       ChunkPlacement placement) {
+  for (std::size_t stage = 0; stage < stages.size(); ++stage) {
+    for (std::size_t c = 0; c < stages[stage].size(); ++c) {
+      ChunkContents& chunk = stages[stage][c];
+      const int part =
+          path_point(placement, static_cast<int>(stages.size()), static_cast<int>(stage), static_cast<int>(c)).position;
       std::vector<std::pair<int, int>> layers;
       int index = 0;
       for (const auto& [kind, count] : chunk.layers) {
         for (int i = 0; i < count; ++i, ++index) {
-          const int own = recomputed.contains(index) ? kind : kind + kinds;
+          const int own = recomputed.contains(part, index) ? kind : kind + kinds;
           if (layers.empty() || layers.back().first != own) layers.emplace_back(own, 0);
           ++layers.back().second;
         }
@@ -91,7 +95,7 @@ void keep_other_layers(std::vector<std::vector<ChunkContents>>& stages, const Re
 std::vector<std::vector<ChunkContents>> stage_contents(const ModelGraph& model, const ParallelPlan& plan,
                                                        const RecomputedLayers& recomputed, ChunkPlacement placement) {
   std::vector<std::vector<ChunkContents>> stages = split_layers(model, plan, placement);
-  if (!recomputed.all()) keep_other_layers(stages, recomputed, static_cast<int>(model.kinds.size()));
+  if (!recomputed.all()) keep_other_layers(stages, recomputed, static_cast<int>(model.kinds.size()), placement);
   return stages;
 }
 

@@ -100,7 +100,14 @@ std::string text_of(const ParallelPlan& plan, const PlanKey& key) {
 bool assign(ParallelPlan& plan, const PlanKey& key, const std::string& text) {
   return std::visit(
       [&](auto member) {
-        using T = typename Held<std::remove_reference_t<decltype(plan.*member)>>::type;
+        using Value = std::remove_reference_t<decltype(plan.*member)>;
+        using T = typename Held<Value>::type;
+        if constexpr (!std::is_same_v<T, Value>) {
+          if (text == left_open) {
+            plan.*member = std::nullopt;
+            return true;
+          }
+        }
         const std::optional<T> value = parsed<T>(text);
         if (value) plan.*member = *value;
         return value.has_value();

@@ -28,6 +28,8 @@ const PlanKey* find_plan_key(std::string_view name);
 
 /// A plan's value as a scenario would have it; empty: left to the framework.
 std::string text_of(const ParallelPlan& plan, const PlanKey& key);
+/// In place of the value of a key that may be left to the framework.
+inline constexpr std::string_view left_open = "default";
 /// @return whether the text is such a value; the plan is unchanged when not
 bool assign(ParallelPlan& plan, const PlanKey& key, const std::string& text);
 

@@ -7,6 +7,8 @@
 #include <limits>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <span>
 #include <unordered_map>
 
 #include <tbb/blocked_range.h>
@@ -19,6 +21,7 @@
 #include "simulator/base/error.hpp"
 #include "simulator/evaluator.hpp"
 #include "simulator/search/lower_bound.hpp"
+#include "simulator/search/message.hpp"
 
 namespace stepcast {
 
@@ -242,10 +245,21 @@ struct Worker {
   Reasons reasons;
 };
 
+class Part;
+
 class Search {
  public:
-  Search(const Sweep& sweep, const SearchOptions& options) : sweep_(sweep), options_(options), begun_(Clock::now()) {
+  ~Search();
+  /// @param performs  a coordinator's tasks
+  Search(const Sweep& sweep, const SearchOptions& options, bool performs)
+      : sweep_(sweep), options_(options), performs_(performs), begun_(Clock::now()) {
     for (const Variant& variant : sweep.variants) facts_.push_back(facts_of(variant, sweep));
+  }
+
+  SearchResult of(const std::vector<Result>& results) {
+    for (const Result& result : results)
+      take(workers_.local(), result, sweep_.variants[result.variant].plan(result.id), true);
+    return answer();
   }
 
   SearchResult run() {
@@ -254,7 +268,7 @@ class Search {
     room_ = std::max<std::size_t>(1024, options_.most_waiting / static_cast<std::size_t>(jobs));
     tbb::task_arena arena(jobs);
     arena.execute([&] {
-      if (options_.exhaustive) {
+      if (options_.exhaustive && options_.distributor == nullptr) {
         walk(-std::numeric_limits<double>::infinity(), true);
       } else {
         best_first();
@@ -277,24 +291,23 @@ class Search {
       const auto end = std::lower_bound(all.begin(), all.end(), complete_to,
                                         [](const Waiting& w, double score) { return w.score < score; });
       all.erase(end, all.end());
+      if (!prunes()) put_alike_together(all);
       simulate_all(all);
       // Of two objectives a worse first may go with a better second: everything is looked at.
-      const bool beaten = second_objective() == nullptr && complete_to > threshold_.load();
+      const bool beaten = prunes() && second_objective() == nullptr && complete_to > threshold_.load();
       if (beaten || complete_to == std::numeric_limits<double>::infinity()) return;
       CHECK(!all.empty(), "more configurations share one bound than can wait");
       from = complete_to;
     }
   }
 
-  /// Bounds of all configurations whose score at its bound is at least `from`. @return up to which score they all wait
-  double walk(double from, bool first) {
-    walked_ = 0;
+  struct Piece {
+    std::uint32_t variant;
+    std::uint64_t begin, end;
+  };
+  std::vector<Piece> pieces() const {
     // Small enough to go round all threads and shards, large enough that neighbours share their blocks.
     const std::uint64_t grain = std::clamp<std::uint64_t>(sweep_.size() / 256, 64, 1U << 15U);
-    struct Piece {
-      std::uint32_t variant;
-      std::uint64_t begin, end;
-    };
     std::vector<Piece> pieces;
     std::uint64_t index = 0;
     for (std::uint32_t v = 0; v < sweep_.variants.size(); ++v) {
@@ -304,9 +317,30 @@ class Search {
         pieces.push_back({v, begin, std::min(size, begin + grain)});
       }
     }
-    total_ = 0;
-    for (const Piece& piece : pieces) total_ += piece.end - piece.begin;
+    return pieces;
+  }
+
+  /// Bounds of all configurations whose score at its bound is at least `from`. @return up to which score they all wait
+  double walk(double from, bool first) {
+    const std::vector<Piece> all = pieces();
+    walked_ = total_ = 0;
+    for (const Piece& piece : all) total_ += piece.end - piece.begin;
     const auto walk_began = Clock::now();
+    double complete_to = std::numeric_limits<double>::infinity();
+    if (options_.distributor != nullptr) {
+      complete_to = walk_together(all, from, first);
+    } else {
+      walk_pieces(all, from, first);
+      for (Worker& worker : workers_) {
+        complete_to = std::min(complete_to, worker.dropped);
+        worker.dropped = std::numeric_limits<double>::infinity();
+      }
+    }
+    if (first) walk_seconds_ = since(walk_began);
+    return complete_to;
+  }
+
+  void walk_pieces(std::span<const Piece> pieces, double from, bool first) {
     tbb::parallel_for(
         tbb::blocked_range<std::size_t>(0, pieces.size(), 1),
         [&](const tbb::blocked_range<std::size_t>& range) {
@@ -326,13 +360,6 @@ class Search {
         },
         tbb::simple_partitioner());
     tbb::parallel_for_each(workers_.begin(), workers_.end(), [&](Worker& worker) { simulate_batch(worker); });
-    if (first) walk_seconds_ = since(walk_began);
-    double complete_to = std::numeric_limits<double>::infinity();
-    for (Worker& worker : workers_) {
-      complete_to = std::min(complete_to, worker.dropped);
-      worker.dropped = std::numeric_limits<double>::infinity();
-    }
-    return complete_to;
   }
 
   Walk& walk_of(Worker& worker, std::uint32_t variant) {
@@ -373,13 +400,13 @@ class Search {
     if (second_objective() != nullptr) {
       waiting.second = score_of(variant, plan, waiting.bound_s, waiting.memory_bytes, *second_objective());
     }
-    if (options_.exhaustive) {
+    if (options_.exhaustive && !performs_) {
       worker.batch.push_back(waiting);
       if (worker.batch.size() >= most_in_batch) simulate_batch(worker);
       return;
     }
     if (waiting.score < from) return;
-    if (waiting.score > threshold_.load(std::memory_order_relaxed) && second_objective() == nullptr) {
+    if (is_beaten(waiting.score)) {
       if (first) ++worker.tally.pruned;
       return;
     }
@@ -391,6 +418,19 @@ class Search {
       worker.dropped = worker.waiting[room_].score;
       worker.waiting.resize(room_);
     }
+  }
+
+  bool prunes() const { return !options_.exhaustive; }
+  bool is_beaten(double score) const {
+    return prunes() && second_objective() == nullptr && score > threshold_.load(std::memory_order_relaxed);
+  }
+  bool is_dominated(const Waiting& candidate) {
+    if (!prunes() || second_objective() == nullptr) return false;
+    const std::lock_guard lock(mutex_);
+    return std::any_of(front_.begin(), front_.end(), [&](const Point& point) {
+      return point.first <= candidate.score && point.second <= candidate.second &&
+             (point.first < candidate.score || point.second < candidate.second);
+    });
   }
 
   const Objective* first_objective() const { return sweep_.pareto.empty() ? sweep_.objective : sweep_.pareto[0]; }
@@ -410,9 +450,18 @@ class Search {
   }
 
   void simulate_all(const std::vector<Waiting>& all) {
-    std::atomic<std::size_t> next{0};
     waiting_ = all.size();
     const auto began = Clock::now();
+    if (options_.distributor != nullptr) {
+      simulate_together(all);
+    } else {
+      simulate_here(all);
+    }
+    simulate_seconds_ += since(began);
+  }
+
+  void simulate_here(const std::vector<Waiting>& all) {
+    std::atomic<std::size_t> next{0};
     tbb::parallel_for(0, tbb::this_task_arena::max_concurrency(), [&](int) {
       Worker& worker = workers_.local();
       for (;;) {
@@ -420,34 +469,42 @@ class Search {
         if (i >= all.size()) break;
         waiting_ = all.size() - i;
         const Waiting& candidate = all[i];
-        if (second_objective() == nullptr && candidate.score > threshold_.load(std::memory_order_relaxed)) {
+        if (is_beaten(candidate.score) || is_dominated(candidate)) {
           ++worker.tally.pruned;
-          continue;  // all that follow as well: counted one by one
-        }
-        if (second_objective() != nullptr && is_dominated(candidate)) {
-          ++worker.tally.pruned;
-          continue;
+          continue;  // of one objective all that follow as well: counted one by one
         }
         worker.batch.push_back(candidate);
-        // First one by one, until the best are found that the others have to beat.
-        const std::size_t size = std::clamp<std::size_t>(i / 8, 1, most_in_batch / 64);
-        if (worker.batch.size() >= size) simulate_batch(worker);
+        if (worker.batch.size() >= batch_after(i)) simulate_batch(worker);
         report();
       }
       simulate_batch(worker);
     });
-    simulate_seconds_ += since(began);
+  }
+
+  /// First one by one, until the best are found that the others have to beat.
+  std::size_t batch_after(std::size_t simulated) const {
+    if (!prunes()) return most_in_batch / 16;
+    return std::clamp<std::size_t>(simulated / 8, 1, most_in_batch / 64);
+  }
+
+  void put_alike_together(std::vector<Waiting>& candidates) const {
+    std::vector<std::pair<std::uint64_t, Waiting>> keyed;
+    keyed.reserve(candidates.size());
+    for (const Waiting& candidate : candidates) keyed.emplace_back(alike(plan_of(candidate)), candidate);
+    std::sort(keyed.begin(), keyed.end(), [](const auto& a, const auto& b) {
+      return std::tie(a.first, a.second.variant, a.second.id) < std::tie(b.first, b.second.variant, b.second.id);
+    });
+    for (std::size_t i = 0; i < candidates.size(); ++i) candidates[i] = keyed[i].second;
   }
 
   void simulate_batch(Worker& worker) {
-    std::vector<std::pair<std::uint64_t, Waiting>> batch;
-    for (const Waiting& candidate : worker.batch)
-      batch.emplace_back(worker.batch.size() > 1 ? alike(plan_of(candidate)) : 0, candidate);
-    worker.batch.clear();
-    std::sort(batch.begin(), batch.end(), [](const auto& a, const auto& b) {
-      return std::tie(a.first, a.second.variant, a.second.id) < std::tie(b.first, b.second.variant, b.second.id);
-    });
-    for (const auto& [hash, candidate] : batch) {
+    const std::vector<Waiting> batch = [&] {
+      std::vector<Waiting> all = std::exchange(worker.batch, {});
+      if (all.size() > 1) put_alike_together(all);
+      return all;
+    }();
+    for (const Waiting& candidate : batch) {
+      if (is_beaten(candidate.score)) continue;  // since it was chosen
       Evaluator& evaluator = evaluator_of(worker, candidate.variant);
       CHECK(evaluator.set_plan(plan_of(candidate)).empty(), "it was feasible in the walk");
       simulate(worker, candidate, evaluator);
@@ -477,18 +534,191 @@ class Search {
       result.memory_bytes = memory.peak().si();
       result.step_s = evaluator.step().step.seconds().si();
     }
+    take(worker, result, evaluator.plan(), known);
+  }
+
+  /// Of a result that is new, or known from before.
+  void take(Worker& worker, const Result& result, const ParallelPlan& plan, bool known) {
     ++worker.tally.simulated;
     worker.tally.known += known;
     ++simulated_;
-    const double first =
-        score_of(result.variant, evaluator.plan(), result.step_s, result.memory_bytes, *first_objective());
+    const double first = score_of(result.variant, plan, result.step_s, result.memory_bytes, *first_objective());
     const std::lock_guard lock(mutex_);
     if (!known && options_.recorder != nullptr) options_.recorder->record(result);
     keep(result, first);
     if (second_objective() != nullptr) {
       add_to_front(result, first,
-                   score_of(result.variant, evaluator.plan(), result.step_s, result.memory_bytes, *second_objective()));
+                   score_of(result.variant, plan, result.step_s, result.memory_bytes, *second_objective()));
     }
+  }
+
+  // --- several processes ------------------------------------------------------------------------------------------
+
+  enum class Task : std::uint8_t { walk, simulate };
+
+  /// Pieces of the walk go to whoever is free.
+  double walk_together(const std::vector<Piece>& all, double from, bool first) {
+    const auto processes = static_cast<std::size_t>(options_.distributor->processes());
+    const std::size_t share = std::max<std::size_t>(1, all.size() / (16 * processes));
+    Worker& worker = workers_.local();
+    double dropped = std::numeric_limits<double>::infinity();
+    std::size_t begin = 0;
+    const auto next = [&]() -> std::optional<std::string> {
+      if (begin == all.size()) return std::nullopt;
+      MessageWriter task;
+      task.put(Task::walk);
+      task.put(threshold_.load());
+      task.put(from);
+      task.put(first);
+      task.put(begin);
+      begin = std::min(all.size(), begin + share);
+      task.put(begin);
+      return task.take();
+    };
+    const auto done = [&](const std::string& answer) {
+      MessageReader reader(answer);
+      dropped = std::min(dropped, reader.get<double>());
+      walked_ += reader.get<std::uint64_t>();
+      worker.tally += tally_from(reader);
+      std::vector<Waiting> waiting;
+      reader.get(waiting);
+      worker.waiting.insert(worker.waiting.end(), waiting.begin(), waiting.end());
+      if (worker.waiting.size() >= 2 * options_.most_waiting) {
+        std::nth_element(worker.waiting.begin(),
+                         worker.waiting.begin() + static_cast<std::ptrdiff_t>(options_.most_waiting),
+                         worker.waiting.end());
+        dropped = std::min(dropped, worker.waiting[options_.most_waiting].score);
+        worker.waiting.resize(options_.most_waiting);
+      }
+      report();
+    };
+    run_together(next, done);
+    return dropped;
+  }
+
+  /// Batches, the best bounds first.
+  void simulate_together(const std::vector<Waiting>& all) {
+    Worker& worker = workers_.local();
+    std::size_t i = 0;
+    const auto next = [&]() -> std::optional<std::string> {
+      const std::size_t size = batch_after(i) * static_cast<std::size_t>(tbb::this_task_arena::max_concurrency());
+      std::vector<Waiting> batch;
+      for (; i < all.size() && batch.size() < size; ++i) {
+        if (is_beaten(all[i].score) || is_dominated(all[i])) continue;
+        Result result{all[i].variant, all[i].id, 0, all[i].bound_s, all[i].memory_bytes};
+        if (options_.recorder != nullptr && options_.recorder->known(all[i].variant, all[i].id, result)) {
+          take(worker, result, plan_of(all[i]), true);
+        } else {
+          batch.push_back(all[i]);
+        }
+      }
+      waiting_ = all.size() - i;
+      if (batch.empty()) return std::nullopt;
+      MessageWriter task;
+      task.put(Task::simulate);
+      task.put(threshold_.load());
+      task.put(batch);
+      return task.take();
+    };
+    const auto done = [&](const std::string& answer) {
+      MessageReader reader(answer);
+      Tally tally = tally_from(reader);
+      tally.simulated = tally.known = 0;  // counted as they are taken
+      worker.tally += tally;
+      std::vector<Result> results;
+      reader.get(results);
+      for (const Result& result : results) {
+        take(worker, result, sweep_.variants[result.variant].plan(result.id), false);
+      }
+      report();
+    };
+    run_together(next, done);
+  }
+
+  template <class Next, class Done>
+  void run_together(const Next& next, const Done& done) {
+    const std::string failure =
+        options_.distributor->run(next, done, [&](const std::string& task) { return perform_here(task); });
+    if (!failure.empty()) throw UserError(failure);
+  }
+
+  static void put(MessageWriter& writer, const Tally& tally) {
+    for (const std::uint64_t count : {tally.considered, tally.same, tally.pruned, tally.simulated, tally.known})
+      writer.put(count);
+    writer.put(tally.infeasible);
+  }
+  static Tally tally_from(MessageReader& reader) {
+    Tally tally;
+    for (std::uint64_t* count : {&tally.considered, &tally.same, &tally.pruned, &tally.simulated, &tally.known})
+      reader.get(*count);
+    reader.get(tally.infeasible);
+    return tally;
+  }
+
+  /// The coordinator's own part, in another thread.
+  std::string perform_here(const std::string& task);
+
+ public:
+  /// Performs a task of the coordinator. What it simulates goes to the recorder, which `results` empties.
+  std::string perform(const std::string& task, const std::function<std::vector<Result>()>& results) {
+    MessageReader reader(task);
+    const auto kind = reader.get<Task>();
+    threshold_ = std::min(threshold_.load(), reader.get<double>());
+    MessageWriter answer;
+    if (kind == Task::walk) {
+      const auto from = reader.get<double>();
+      const auto first = reader.get<bool>();
+      const auto begin = reader.get<std::size_t>(), end = reader.get<std::size_t>();
+      const std::vector<Piece> all = pieces();
+      room_ = std::max<std::size_t>(1024, options_.most_waiting / arena_size());
+      walked_ = 0;
+      arena().execute([&] { walk_pieces(std::span(all).subspan(begin, end - begin), from, first); });
+      double dropped = std::numeric_limits<double>::infinity();
+      std::vector<Waiting> waiting;
+      for (Worker& worker : workers_) {
+        dropped = std::min(dropped, std::exchange(worker.dropped, std::numeric_limits<double>::infinity()));
+        waiting.insert(waiting.end(), worker.waiting.begin(), worker.waiting.end());
+        worker.waiting.clear();
+      }
+      answer.put(dropped);
+      answer.put(walked_.load());
+      put(answer, taken_tally());
+      answer.put(waiting);
+      return answer.take();
+    }
+    std::vector<Waiting> batch;
+    reader.get(batch);
+    arena().execute([&] {
+      const std::size_t share = std::max<std::size_t>(1, batch.size() / arena_size());
+      tbb::parallel_for(
+          tbb::blocked_range<std::size_t>(0, batch.size(), share),
+          [&](const tbb::blocked_range<std::size_t>& range) {
+            Worker& worker = workers_.local();
+            worker.batch.assign(batch.begin() + static_cast<std::ptrdiff_t>(range.begin()),
+                                batch.begin() + static_cast<std::ptrdiff_t>(range.end()));
+            simulate_batch(worker);
+          },
+          tbb::simple_partitioner());
+    });
+    put(answer, taken_tally());
+    answer.put(results());
+    return answer.take();
+  }
+
+ private:
+  std::size_t arena_size() { return static_cast<std::size_t>(arena().max_concurrency()); }
+  tbb::task_arena& arena() {
+    if (!arena_) arena_.emplace(options_.jobs > 0 ? options_.jobs : tbb::this_task_arena::max_concurrency());
+    return *arena_;
+  }
+  /// Of all threads since it was asked for last.
+  Tally taken_tally() {
+    Tally sum;
+    for (Worker& worker : workers_) {
+      worker.reasons.add_to(worker.tally);
+      sum += std::exchange(worker.tally, {});
+    }
+    return sum;
   }
 
   /// Keeps the best; the worst of them is what others have to beat.
@@ -513,14 +743,6 @@ class Search {
     double first, second;
     Result result;
   };
-
-  bool is_dominated(const Waiting& candidate) {
-    const std::lock_guard lock(mutex_);
-    return std::any_of(front_.begin(), front_.end(), [&](const Point& point) {
-      return point.first <= candidate.score && point.second <= candidate.second &&
-             (point.first < candidate.score || point.second < candidate.second);
-    });
-  }
 
   void add_to_front(const Result& result, double first, double second) {
     const auto number = [](const Result& r) { return std::tie(r.variant, r.id); };
@@ -558,7 +780,8 @@ class Search {
     if (!result.front.empty()) result.best = {result.front.front()};
     result.seconds = since(begun_);
     if (walk_seconds_ > 0) result.bounds_per_s = static_cast<double>(result.tally.considered) / walk_seconds_;
-    const double simulating = options_.exhaustive ? walk_seconds_ : simulate_seconds_;
+    const double simulating =
+        options_.exhaustive && options_.distributor == nullptr ? walk_seconds_ : simulate_seconds_;
     if (simulating > 0)
       result.simulated_per_s = static_cast<double>(result.tally.simulated - result.tally.known) / simulating;
     return result;
@@ -566,10 +789,13 @@ class Search {
 
   const Sweep& sweep_;
   const SearchOptions& options_;
+  const bool performs_;
   const Clock::time_point begun_;
   std::vector<Facts> facts_;
   tbb::enumerable_thread_specific<Worker> workers_;
   std::size_t room_ = 0;
+  std::optional<tbb::task_arena> arena_;  ///< of a part performed for a coordinator
+  std::unique_ptr<Part> here_;
   std::mutex mutex_;  ///< of what follows, and of the recorder
   std::vector<Best> best_;
   std::vector<Point> front_;
@@ -581,11 +807,51 @@ class Search {
   const std::string does_not_fit_ = "does not fit in memory";
 };
 
+/// What one process does for a coordinator.
+class Part : public Recorder {
+ public:
+  Part(const Sweep& sweep, SearchOptions options)
+      : options_(with(std::move(options), this)), search_(sweep, options_, true) {}
+
+  std::string perform(const std::string& task) {
+    return search_.perform(task, [&] { return std::exchange(results_, {}); });
+  }
+  bool known(std::uint32_t, std::uint64_t, Result&) override { return false; }
+  void record(const Result& result) override { results_.push_back(result); }
+
+ private:
+  static SearchOptions with(SearchOptions options, Recorder* recorder) {
+    options.recorder = recorder;
+    options.distributor = nullptr;
+    options.progress = nullptr;
+    return options;
+  }
+  const SearchOptions options_;
+  Search search_;
+  std::vector<Result> results_;
+};
+
+Search::~Search() = default;
+
+std::string Search::perform_here(const std::string& task) {
+  if (here_ == nullptr) here_ = std::make_unique<Part>(sweep_, options_);
+  return here_->perform(task);
+}
+
 }  // namespace
+
+SearchResult best_of(const Sweep& sweep, const std::vector<Result>& results, int top) {
+  return Search(sweep, {.top = top}, false).of(results);
+}
+
+Distributor::Perform make_search_part(const Sweep& sweep, const SearchOptions& options) {
+  const auto part = std::make_shared<Part>(sweep, options);
+  return [part](const std::string& task) { return part->perform(task); };
+}
 
 SearchResult search(const Sweep& sweep, const SearchOptions& options) {
   if (sweep.size() == 0) throw UserError("the space of the sweep is empty: an axis has no values");
-  return Search(sweep, options).run();
+  return Search(sweep, options, false).run();
 }
 
 }  // namespace stepcast

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "simulator/search/distributor.hpp"
 #include "simulator/search/sweep.hpp"
 
 namespace stepcast {
@@ -62,6 +63,7 @@ struct SearchOptions {
   int shard = 0, shards = 1;  ///< only configurations of this part
   std::size_t most_waiting = std::size_t{1} << 21U;
   Recorder* recorder = nullptr;
+  Distributor* distributor = nullptr;                  ///< to the processes that search together; null: this one alone
   std::function<void(const Progress&)> progress = {};  ///< now and then
 };
 
@@ -76,6 +78,13 @@ struct SearchResult {
 
 /// @throws UserError for a space in which nothing is feasible at all, or that is empty
 SearchResult search(const Sweep& sweep, const SearchOptions& options);
+
+/// What a process does for the one that coordinates a search of the same sweep with the same options: its distributor
+/// serves this. The sweep must outlive it.
+Distributor::Perform make_search_part(const Sweep& sweep, const SearchOptions& options);
+
+/// What a search of these results would answer: the best, and the front of two objectives. Tallies are left out.
+SearchResult best_of(const Sweep& sweep, const std::vector<Result>& results, int top);
 
 /// The score of a result under an objective.
 double score(const Sweep& sweep, const Result& result, const Objective& objective);

@@ -5,6 +5,7 @@
 
 #include "models/families.hpp"
 #include "simulator/resolve.hpp"
+#include "simulator/schedules/schedule.hpp"
 #include "simulator/workload/flops.hpp"
 
 namespace stepcast {
@@ -119,8 +120,13 @@ bool is_idle(const PlanKey& key, const ParallelPlan& plan, bool experts) {
   };
   const bool copies = plan.dense_copies() > 1 || experts;
   if (is(&P::sequence_parallel) || is(&P::overlap_tp)) return plan.tensor_parallel == 1;
-  if (is(&P::overlap_p2p)) return plan.pipeline_parallel == 1 || plan.virtual_stages == 1;
+  if (is(&P::overlap_p2p)) {
+    const Schedule* schedule = find_schedule(plan.schedule);
+    const bool overlaps_anyhow = schedule != nullptr && schedule->asynchronous;
+    return plan.pipeline_parallel == 1 || plan.virtual_stages == 1 || overlaps_anyhow;
+  }
   if (is(&P::schedule)) return plan.pipeline_parallel == 1;
+  if (is(&P::shard_group)) return plan.zero == 0 || plan.shard_group == plan.dense_copies();
   if (is(&P::reshard_after_forward)) return plan.zero != 3;
   if (is(&P::overlap_grad_reduce)) return !copies || plan.zero >= 2;
   if (is(&P::overlap_param_gather)) return !copies || plan.zero != 1;

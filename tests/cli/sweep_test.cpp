@@ -76,6 +76,28 @@ TEST_F(SweepCommand, PredictAgreesWithTheWinner) {
   EXPECT_EQ(json::parse(predicted.out)["step_time_s"], best["step_time_s"]);
 }
 
+// Layers of the best plans move between stages; the flags that it prints make predict time the same step.
+TEST_F(SweepCommand, RefinedPlansArePredictedAgain) {
+  const std::string file =
+      write("sweep.yaml", "base: " STEPCAST_SOURCE_DIR
+                          "/scenarios/llama3-70b-256-h100.yaml\n"
+                          "set: {model: llama3-8b, cluster.gpus: 32, plan.global_batch: 64}\n"
+                          "space: {tensor_parallel: [2], pipeline_parallel: [4], virtual_stages: [1], zero: [1]}\n");
+  const Outcome found = run("sweep " + file + " --top 1 --refine 1 --format json");
+  ASSERT_EQ(found.exit, done) << found.err;
+  const json refined = json::parse(found.out)["refined"][0];
+  EXPECT_LT(refined["refined_step_time_s"], refined["step_time_s"]);
+  EXPECT_LT(refined["refined_events_step_time_s"], refined["events_step_time_s"]);
+  EXPECT_TRUE(refined["proven"].get<bool>());
+  const Outcome predicted =
+      run("predict scenarios/llama3-70b-256-h100.yaml --format json --set model=llama3-8b --set cluster.gpus=32 "
+          "--set plan.global_batch=64 --set plan.tensor_parallel=2 --set plan.pipeline_parallel=4 "
+          "--set plan.virtual_stages=1 --set plan.schedule=1f1b --set plan.zero=1 --set plan.layer_split='" +
+          refined["layer_split"].dump() + "' --set plan.recompute=" + refined["recompute"].get<std::string>());
+  ASSERT_EQ(predicted.exit, done) << predicted.err;
+  EXPECT_EQ(json::parse(predicted.out)["step_time_s"], refined["refined_step_time_s"]);
+}
+
 TEST_F(SweepCommand, AnyScenarioHasADefaultSpace) {
   const Outcome found = run("sweep scenarios/quickstart.yaml --top 2 --format csv");
   EXPECT_EQ(found.exit, done) << found.err;
@@ -146,6 +168,28 @@ TEST_F(SweepCommand, ShardsMergeToTheWhole) {
   for (std::size_t i = 0; i < 3; ++i) EXPECT_EQ(all["best"][i]["configuration"], whole["best"][i]["configuration"]);
 }
 
+// The front of two objectives is that of all parts together.
+TEST_F(SweepCommand, FrontsMergeToTheWhole) {
+  const std::string file = write("sweep.yaml", space("pareto: [step_time, memory]\n"));
+  const json whole = json::parse(run("sweep " + file + " --format json").out);
+  std::string parts;
+  for (int shard = 0; shard < 3; ++shard) {
+    const std::string part = path("part" + std::to_string(shard) + ".sqlite");
+    run("sweep " + file + " --shard " + std::to_string(shard) + "/3 --out " + part);
+    parts += " " + part;
+  }
+  const Outcome merged =
+      run("sweep merge" + parts + " --sweep " + file + " --out " + path("all.sqlite") + " --format json");
+  ASSERT_EQ(merged.exit, done) << merged.err;
+  const json all = json::parse(merged.out);
+  ASSERT_GT(whole["front"].size(), 2U);
+  ASSERT_EQ(all["front"].size(), whole["front"].size());
+  for (std::size_t i = 0; i < whole["front"].size(); ++i) {
+    EXPECT_EQ(all["front"][i]["step_time_s"], whole["front"][i]["step_time_s"]);
+    EXPECT_NEAR(all["front"][i]["memory_bytes"].get<double>(), whole["front"][i]["memory_bytes"].get<double>(), 1);
+  }
+}
+
 TEST_F(SweepCommand, AStoreIsResumedAndNothingIsSimulatedTwice) {
   const std::string file = write("sweep.yaml", space()), store = path("out.sqlite");
   ASSERT_EQ(run("sweep " + file + " --exhaustive --out " + store).exit, done);
@@ -172,6 +216,58 @@ TEST_F(SweepCommand, SurvivesBeingKilled) {
   const json one = json::parse(resumed.out), whole = json::parse(run(command).out);
   EXPECT_EQ(one["simulated"], whole["simulated"]);
   for (std::size_t i = 0; i < 3; ++i) EXPECT_EQ(one["best"][i]["configuration"], whole["best"][i]["configuration"]);
+}
+
+/// With Open MPI, where it was there when stepcast was built.
+class SweepOfProcesses : public SweepCommand {
+ protected:
+  void SetUp() override {
+    SweepCommand::SetUp();
+    const bool built = std::filesystem::exists(std::filesystem::path(STEPCAST_BINARY).parent_path().parent_path() /
+                                               "lib/stepcast/stepcast_mpi.so");
+    if (!built || shell("mpirun --version | grep -q 'Open MPI'").exit != 0) GTEST_SKIP() << "no Open MPI";
+  }
+  /// @param program  what each of three processes runs
+  Outcome together(const std::string& program) const {
+    return shell("OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 mpirun -n 3 --oversubscribe " + program);
+  }
+};
+
+TEST_F(SweepOfProcesses, FindsWhatOneFinds) {
+  const std::string arguments = "sweep " + write("sweep.yaml", space()) + " --top 3 --format json --jobs 1";
+  const Outcome several = together(STEPCAST_BINARY " " + arguments);
+  ASSERT_EQ(several.exit, done) << several.err;
+  const json found = json::parse(several.out), alone = json::parse(run(arguments).out);
+  EXPECT_EQ(found["considered"], alone["considered"]);
+  for (std::size_t i = 0; i < 3; ++i) EXPECT_EQ(found["best"][i], alone["best"][i]);
+}
+
+// One of three processes is killed at work: all end, nothing that was finished is lost, and one process goes on from there.
+TEST_F(SweepOfProcesses, AreResumedAfterOneIsKilled) {
+  const std::string file = write("sweep.yaml", space("  zero: [0, 1, 2, 3]\n  overlap_grad_reduce: [true, false]\n"));
+  const std::string store = path("killed.sqlite");
+  const std::string command = "sweep " + file + " --exhaustive --top 3 --format json";
+  const std::string rank = write("rank.sh",
+                                 "if [ \"$OMPI_COMM_WORLD_RANK\" = 2 ]; then\n"
+                                 "  \"$@\" & sleep 0.7; kill -9 $!; wait $!; exit $?\nfi\nexec \"$@\"\n");
+  together("sh " + rank + " " STEPCAST_BINARY " " + command + " --jobs 1 --out " + store);
+  const Outcome resumed = run(command + " --resume --out " + store);
+  ASSERT_EQ(resumed.exit, done) << resumed.err;
+  const json one = json::parse(resumed.out), whole = json::parse(run(command).out);
+  EXPECT_EQ(one["simulated"], whole["simulated"]);
+  EXPECT_EQ(one["infeasible"], whole["infeasible"]);
+  for (std::size_t i = 0; i < 3; ++i) EXPECT_EQ(one["best"][i]["configuration"], whole["best"][i]["configuration"]);
+}
+
+TEST_F(SweepCommand, ManyProcessesWithoutMpiAreRefused) {
+  const std::string alone = path("bin");
+  std::filesystem::create_directory(alone);
+  std::filesystem::copy_file(STEPCAST_BINARY, alone + "/stepcast");
+  const Outcome refused = shell("OMPI_COMM_WORLD_SIZE=4 STEPCAST_DATA=" STEPCAST_SOURCE_DIR " " + alone +
+                                "/stepcast sweep " + write("sweep.yaml", space()));
+  EXPECT_EQ(refused.exit, wrong_input);
+  EXPECT_THAT(refused.err, HasSubstr("built without MPI"));
+  EXPECT_THAT(refused.err, HasSubstr("--shard"));
 }
 
 TEST_F(SweepCommand, DatabasesThatCannotBeWrittenAreNamed) {
@@ -227,6 +323,18 @@ TEST_F(SweepCommand, MegatronFlagsThereAndBack) {
   const Outcome other = run("predict " + write("imported.yaml", imported.out) + " --format json");
   ASSERT_EQ(other.exit, one.exit) << other.err << imported.out;
   EXPECT_EQ(json::parse(one.out)["step_time_s"], json::parse(other.out)["step_time_s"]);
+}
+
+// Uneven splits of the layers are what a refined plan is about: no framework gets flags of an even one.
+TEST_F(SweepCommand, UnevenSplitsAreEmitted) {
+  const std::string plan =
+      " --set plan.tensor_parallel=8 --set plan.pipeline_parallel=4 --set plan.virtual_stages=1 --set "
+      "plan.schedule=1f1b"
+      " --set plan.layer_split='[26,24,24,22]'";
+  EXPECT_THAT(run("emit scenarios/quickstart.yaml --for megatron-lm" + plan).out,
+              HasSubstr("--pipeline-model-parallel-layout 'Et*26|t*24|t*24|t*22L'"));
+  EXPECT_THAT(run("emit scenarios/quickstart.yaml --for torchtitan" + plan).out,
+              HasSubstr(R"(pipeline_parallel_split_points = ["layers.26", "layers.50", "layers.74"])"));
 }
 
 TEST_F(SweepCommand, EveryFrameworkHasItsConfiguration) {

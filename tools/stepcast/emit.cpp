@@ -1,5 +1,7 @@
 #include <algorithm>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -21,7 +23,20 @@ std::int64_t layers_of_chunk(const Job& job) {
   return job.model.layers / (std::int64_t{job.plan.pipeline_parallel} * job.plan.virtual_stages);
 }
 
-/// NVIDIA/Megatron-LM, megatron/training/arguments.py of core_v0.12.0.
+/// "Et*9|t*8|t*8|t*7L": what each virtual stage holds, in the model's order (Megatron-Core docs, "Custom Pipeline Model
+/// Parallel Layout").
+std::string pipeline_layout(const std::vector<int>& layers) {
+  std::string text;
+  for (std::size_t part = 0; part < layers.size(); ++part) {
+    if (part > 0) text += "|";
+    if (part == 0) text += "E";
+    if (layers[part] > 0) text += fmt::format("t*{}", layers[part]);
+    if (part + 1 == layers.size()) text += "L";
+  }
+  return text;
+}
+
+/// NVIDIA/Megatron-LM, megatron/training/arguments.py of core_v0.12.0; --pipeline-model-parallel-layout came with core_v0.13.
 std::string megatron_lm(const Job& job) {
   const Architecture& m = job.model;
   const ParallelPlan& p = job.plan;
@@ -53,13 +68,19 @@ std::string megatron_lm(const Job& job) {
   value("tensor-model-parallel-size", p.tensor_parallel);
   if (p.sequence_parallel) flag("sequence-parallel");
   value("pipeline-model-parallel-size", p.pipeline_parallel);
-  if (p.virtual_stages > 1) value("num-layers-per-virtual-pipeline-stage", layers_of_chunk(job));
+  if (p.layer_split == LayerSplit::given) {
+    value("pipeline-model-parallel-layout", "'" + pipeline_layout(p.stage_layers) + "'");
+  } else if (p.virtual_stages > 1) {
+    value("num-layers-per-virtual-pipeline-stage", layers_of_chunk(job));
+  }
   value("context-parallel-size", p.context_parallel);
   if (p.expert_parallel > 1) value("expert-model-parallel-size", p.expert_parallel);
   if (p.expert_tensor_parallel && m.moe) value("expert-tensor-parallel-size", *p.expert_tensor_parallel);
   value("micro-batch-size", p.microbatch);
   value("global-batch-size", p.global_batch);
   if (p.zero == 1) flag("use-distributed-optimizer");
+  if (p.zero == 1 && p.shard_group && p.dense_copies() > *p.shard_group)
+    value("num-distributed-optimizer-instances", p.dense_copies() / *p.shard_group);
   if (p.zero >= 2) flag("use-torch-fsdp2");
   if (p.overlap_grad_reduce.value_or(false)) flag("overlap-grad-reduce");
   if (p.overlap_param_gather.value_or(false) && p.zero == 1) flag("overlap-param-gather");
@@ -79,7 +100,13 @@ std::string megatron_lm(const Job& job) {
       }
       value("recompute-modules", modules);
     }
-    if (policy->what == Recompute::full) {
+    if (policy->what == Recompute::full && !policy->layers.first_of.empty()) {
+      text +=
+          "# recompute: " + p.recompute + " has another number of layers for each virtual stage; Megatron-LM has one\n";
+      value("recompute-granularity", "full");
+      value("recompute-method", "block");
+      value("recompute-num-layers", *std::max_element(policy->layers.first_of.begin(), policy->layers.first_of.end()));
+    } else if (policy->what == Recompute::full) {
       value("recompute-granularity", "full");
       value("recompute-method", policy->layers.first > 0 ? "block" : "uniform");
       value("recompute-num-layers", std::max(1, policy->layers.first));
@@ -110,19 +137,22 @@ std::string nemo(const Job& job) {
       truth(p.zero >= 1), truth(p.overlap_grad_reduce.value_or(false)), truth(p.overlap_param_gather.value_or(false)));
   text += fmt::format("# data: micro_batch_size={}, global_batch_size={}, seq_length={}\n", p.microbatch,
                       p.global_batch, p.sequence_length);
+  if (p.layer_split == LayerSplit::given)
+    text += "# model.config: pipeline_model_parallel_layout='" + pipeline_layout(p.stage_layers) + "'\n";
   if (p.recompute == "full")
     text += "# model.config: recompute_granularity='full', recompute_method='uniform', recompute_num_layers=1\n";
   if (p.recompute == "selective") text += "# model.config: recompute_granularity='selective'\n";
   return text;
 }
 
-/// pytorch/torchtitan v0.1.0, torchtitan/config_manager.py.
+/// pytorch/torchtitan @ 000204a4 (2025), torchtitan/config/job_config.py.
 std::string torchtitan(const Job& job) {
   const ParallelPlan& p = job.plan;
   const bool shards = p.zero >= 2;
-  std::string text = "# torchtitan v0.1.0\n[training]\n";
-  text += fmt::format("batch_size = {}\nseq_len = {}\n",
-                      p.microbatch * (p.pipeline_parallel > 1 ? p.microbatches() : 1), p.sequence_length);
+  std::string text = "# torchtitan @ 000204a4\n[training]\n";
+  text +=
+      fmt::format("local_batch_size = {}\nglobal_batch_size = {}\nseq_len = {}\n",
+                  p.microbatch * (p.pipeline_parallel > 1 ? p.microbatches() : 1), p.global_batch, p.sequence_length);
   text += fmt::format("compile = {}\n", p.torch_compile.value_or(false));
   const std::int64_t group = p.shard_group.value_or(p.data_parallel);
   text += fmt::format("\n[parallelism]\ndata_parallel_replicate_degree = {}\ndata_parallel_shard_degree = {}\n",
@@ -138,8 +168,17 @@ std::string torchtitan(const Job& job) {
     for (const auto& [ours, theirs] : names) {
       if (p.schedule == ours) text += fmt::format("pipeline_parallel_schedule = \"{}\"\n", theirs);
     }
-    text += fmt::format("pipeline_parallel_microbatches = {}\n", p.microbatches());
+    text += fmt::format("pipeline_parallel_microbatch_size = {}\n", p.microbatch);
+    if (p.layer_split == LayerSplit::given) {
+      std::vector<std::string> begins;
+      int first = 0;
+      for (std::size_t part = 0; part + 1 < p.stage_layers.size(); ++part)
+        begins.push_back(fmt::format("\"layers.{}\"", first += p.stage_layers[part]));
+      text += fmt::format("pipeline_parallel_split_points = [{}]\n", fmt::join(begins, ", "));
+    }
   }
+  if (p.expert_parallel > 1) text += fmt::format("expert_parallel_degree = {}\n", p.expert_parallel);
+  if (p.overlap_tp.value_or(false)) text += "enable_async_tensor_parallel = true\n";
   if (shards && p.reshard_after_forward)
     text += fmt::format("fsdp_reshard_after_forward = \"{}\"\n", *p.reshard_after_forward ? "always" : "never");
   const std::string mode = p.recompute == "none" ? "none" : p.recompute == "full" ? "full" : "selective";
@@ -159,7 +198,15 @@ std::string deepspeed(const Job& job) {
   json["gradient_accumulation_steps"] = p.microbatches();
   json["zero_optimization"]["stage"] = p.zero;
   if (p.zero >= 1) json["zero_optimization"]["overlap_comm"] = p.overlap_grad_reduce.value_or(false);
-  if (p.cpu_offload == "optimizer") json["zero_optimization"]["offload_optimizer"]["device"] = "cpu";
+  if (p.optimizer_on_cpu())
+    json["zero_optimization"]["offload_optimizer"]["device"] = p.offload_to_nvme ? "nvme" : "cpu";
+  if (p.optimizer_on_cpu() && p.offload_fraction < 1)
+    json["zero_optimization"]["offload_optimizer"]["ratio"] = p.offload_fraction;
+  if (p.parameters_on_cpu()) json["zero_optimization"]["offload_param"]["device"] = p.offload_to_nvme ? "nvme" : "cpu";
+  if (p.zero_hpz_partition_size) json["zero_optimization"]["zero_hpz_partition_size"] = *p.zero_hpz_partition_size;
+  if (p.zero_quantized_weights) json["zero_optimization"]["zero_quantized_weights"] = true;
+  if (p.zero_quantized_gradients) json["zero_optimization"]["zero_quantized_gradients"] = true;
+  if (p.zero >= 3 && p.shard_group) json["zero_optimization"]["mics_shard_size"] = *p.shard_group;
   if (p.precision == Precision::bf16) json["bf16"]["enabled"] = true;
   if (p.precision == Precision::fp16) json["fp16"]["enabled"] = true;
   if (p.tensor_parallel > 1) json["tensor_parallel"]["autotp_size"] = p.tensor_parallel;

@@ -9,10 +9,12 @@
 #include "simulator/base/text_table.hpp"
 #include "simulator/input/sweep_reader.hpp"
 #include "simulator/predict.hpp"
+#include "simulator/search/refine.hpp"
 #include "simulator/search/search.hpp"
 #include "simulator/search/store.hpp"
 #include "simulator/units/text.hpp"
 #include "tools/stepcast/command.hpp"
+#include "tools/stepcast/processes.hpp"
 
 namespace stepcast::cli {
 namespace {
@@ -23,7 +25,7 @@ struct Options {
   int top = 0;
   bool exhaustive = false;
   bool resume = false;
-  bool refine = false;
+  int refine = 0;
   bool help_file = false;
   std::string shard;
   std::string out;
@@ -185,29 +187,6 @@ nlohmann::ordered_json row_json(const Sweep& sweep, const Result& row) {
   return json;
 }
 
-std::string json_text(const Sweep& sweep, const SearchResult& found, bool exhaustive) {
-  nlohmann::ordered_json json;
-  json["schema_version"] = 1;
-  json["sweep"] = sweep.name;
-  json["objective"] = std::string(sweep.objective->name);
-  json["proven"] = true;
-  json["exhaustive"] = exhaustive;
-  json["considered"] = found.tally.considered;
-  json["same"] = found.tally.same;
-  json["infeasible"] = found.tally.infeasible;
-  json["pruned"] = found.tally.pruned;
-  json["simulated"] = found.tally.simulated;
-  json["known"] = found.tally.known;
-  json["seconds"] = found.seconds;
-  json["walked_per_s"] = found.bounds_per_s;
-  json["simulated_per_s"] = found.simulated_per_s;
-  json["best"] = nlohmann::ordered_json::array();
-  for (const Result& row : found.best) json["best"].push_back(row_json(sweep, row));
-  json["front"] = nlohmann::ordered_json::array();
-  for (const Result& row : found.front) json["front"].push_back(row_json(sweep, row));
-  return json.dump(2) + "\n";
-}
-
 std::string csv_text(const Sweep& sweep, const std::vector<Result>& rows) {
   std::string text = "variant,configuration,step_time_s,bound_s,memory_bytes,mfu,objective,data_parallel";
   for (const PlanKey& key : plan_keys()) text += fmt::format(",{}", key.name);
@@ -253,29 +232,110 @@ std::string text_report(const Sweep& sweep, const SearchResult& found, bool exha
   return text + "\n" + tally_text(sweep, found, exhaustive);
 }
 
-/// The best again, with every rank and shared links.
-std::string refine(const Sweep& sweep, const SearchResult& found) {
-  TextTable rows(
-      {{"", Align::right}, {"dataflow", Align::right}, {"events, every rank", Align::right}, {"", Align::right}});
-  for (std::size_t i = 0; i < found.best.size(); ++i) {
-    Job job = sweep.variants[found.best[i].variant].base;
-    job.plan = plan_of(sweep, found.best[i]);
-    const Report report = predict(job, {.executor = Executor::events, .fold = false});
-    const double ratio = report.step_time.si() / found.best[i].step_s - 1;
-    rows.add_row({std::to_string(i + 1), to_text(Seconds(found.best[i].step_s)), to_text(report.step_time),
-                  fmt::format("{:+.1f}%", 100 * ratio)});
+/// One of the best plans with its layers moved, and both with every rank and shared links.
+struct RefinedRow {
+  Refined refined;
+  Seconds events, refined_events;
+};
+
+std::vector<RefinedRow> refine(const Sweep& sweep, const SearchResult& found, int count) {
+  std::vector<RefinedRow> rows;
+  const std::vector<Result>& plans = found.front.empty() ? found.best : found.front;
+  for (std::size_t i = 0; i < plans.size() && i < static_cast<std::size_t>(count); ++i) {
+    Job job = sweep.variants[plans[i].variant].base;
+    job.plan = plan_of(sweep, plans[i]);
+    RefinedRow row{refine_layers(job, {.memory_headroom_bytes = sweep.memory_headroom_bytes}), {}, {}};
+    const ExecutionOptions every_rank{.executor = Executor::events, .fold = false};
+    row.events = row.refined_events = predict(job, every_rank).step_time;
+    if (row.refined.plan != job.plan) {
+      job.plan = row.refined.plan;
+      row.refined_events = predict(job, every_rank).step_time;
+    }
+    rows.push_back(std::move(row));
   }
-  return "\nThe best again with the events executor, every rank and shared links\n\n" + rows.to_string();
+  return rows;
+}
+
+/// What makes the plan this one, as `--set` takes it.
+std::string sets_of(const Refined& refined) {
+  if (refined.plan.layer_split != LayerSplit::given) return "";
+  return fmt::format("--set plan.layer_split='[{}]' --set plan.recompute={}", fmt::join(refined.layers, ","),
+                     refined.plan.recompute);
+}
+
+std::string refined_text(const std::vector<RefinedRow>& rows) {
+  TextTable table({{"", Align::right},
+                   {"as it is", Align::right},
+                   {"layers moved", Align::right},
+                   {"", Align::right},
+                   {"events, every rank", Align::right},
+                   {"layers moved", Align::right},
+                   {""}});
+  std::string sets;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const Refined& refined = rows[i].refined;
+    table.add_row({std::to_string(i + 1), to_text(Seconds(refined.given_s)), to_text(Seconds(refined.step_s)),
+                   fmt::format("{:+.1f}%", 100 * (refined.step_s / refined.given_s - 1)), to_text(rows[i].events),
+                   to_text(rows[i].refined_events),
+                   refined.proven ? "no other split of the layers is faster"
+                                  : fmt::format("best of {} that were tried", refined.tried + 1)});
+    if (const std::string set = sets_of(refined); !set.empty()) sets += fmt::format("{}: {}\n", i + 1, set);
+  }
+  return "\nThe best with layers moved between stages, and again with the events executor, every rank and shared "
+         "links\n\n" +
+         table.to_string() + (sets.empty() ? "" : "\n" + sets);
+}
+
+nlohmann::ordered_json refined_json(const std::vector<RefinedRow>& rows) {
+  nlohmann::ordered_json all = nlohmann::ordered_json::array();
+  for (const RefinedRow& row : rows) {
+    nlohmann::ordered_json json;
+    json["step_time_s"] = row.refined.given_s;
+    json["refined_step_time_s"] = row.refined.step_s;
+    json["events_step_time_s"] = row.events.si();
+    json["refined_events_step_time_s"] = row.refined_events.si();
+    json["layer_split"] = row.refined.layers;
+    json["recompute"] = row.refined.plan.recompute;
+    json["proven"] = row.refined.proven;
+    json["tried"] = row.refined.tried;
+    all.push_back(std::move(json));
+  }
+  return all;
+}
+
+std::string json_text(const Sweep& sweep, const SearchResult& found, bool exhaustive,
+                      const std::vector<RefinedRow>& refined) {
+  nlohmann::ordered_json json;
+  json["schema_version"] = 1;
+  json["sweep"] = sweep.name;
+  json["objective"] = std::string(sweep.objective->name);
+  json["proven"] = true;
+  json["exhaustive"] = exhaustive;
+  json["considered"] = found.tally.considered;
+  json["same"] = found.tally.same;
+  json["infeasible"] = found.tally.infeasible;
+  json["pruned"] = found.tally.pruned;
+  json["simulated"] = found.tally.simulated;
+  json["known"] = found.tally.known;
+  json["seconds"] = found.seconds;
+  json["walked_per_s"] = found.bounds_per_s;
+  json["simulated_per_s"] = found.simulated_per_s;
+  json["best"] = nlohmann::ordered_json::array();
+  for (const Result& row : found.best) json["best"].push_back(row_json(sweep, row));
+  json["front"] = nlohmann::ordered_json::array();
+  for (const Result& row : found.front) json["front"].push_back(row_json(sweep, row));
+  if (!refined.empty()) json["refined"] = refined_json(refined);
+  return json.dump(2) + "\n";
 }
 
 Exit finish(const Options& options, const Sweep& sweep, const SearchResult& found) {
   if (options.format == "json") {
-    print_result(json_text(sweep, found, options.exhaustive));
+    print_result(json_text(sweep, found, options.exhaustive, refine(sweep, found, options.refine)));
   } else if (options.format == "csv") {
     print_result(csv_text(sweep, found.front.empty() ? found.best : found.front));
   } else {
     print_result(text_report(sweep, found, options.exhaustive));
-    if (options.refine && !found.best.empty()) print_result(refine(sweep, found));
+    if (options.refine > 0 && !found.best.empty()) print_result(refined_text(refine(sweep, found, options.refine)));
   }
   return found.best.empty() ? Exit::answered_no : Exit::done;
 }
@@ -295,6 +355,12 @@ Exit run(const Options& options) {
   read_shard(options.shard, search_options);
   if (options.resume && options.out.empty())
     throw UserError("--resume goes on in a store: name it with --out FILE.sqlite");
+  const std::unique_ptr<Distributor> processes = launched_processes();
+  search_options.distributor = processes.get();
+  if (processes && !processes->coordinates()) {
+    processes->serve(make_search_part(sweep, search_options));
+    return Exit::done;
+  }
   std::optional<Store> store;
   if (!options.out.empty()) {
     store.emplace(options.out, sweep, STEPCAST_VERSION, options.resume);
@@ -323,14 +389,7 @@ Exit run_merge(const MergeOptions& options) {
   if (options.inputs.files().empty()) throw UserError("FILES is missing: the stores of the shards");
   Store store(options.out, sweep, STEPCAST_VERSION, true);
   for (const std::string& file : options.inputs.files()) store.merge(file);
-  SearchResult found;
-  std::vector<std::pair<double, Result>> scored;
-  for (const Result& result : store.results()) scored.emplace_back(score(sweep, result, *sweep.objective), result);
-  std::sort(scored.begin(), scored.end(), [](const auto& a, const auto& b) {
-    return std::tie(a.first, a.second.variant, a.second.id) < std::tie(b.first, b.second.variant, b.second.id);
-  });
-  for (std::size_t i = 0; i < scored.size() && i < static_cast<std::size_t>(sweep.top); ++i)
-    found.best.push_back(scored[i].second);
+  SearchResult found = best_of(sweep, store.results(), sweep.top);
   found.tally = store.tally();
   Options shown;
   shown.format = options.format;
@@ -341,6 +400,8 @@ constexpr const char* examples = R"(Examples:
   stepcast sweep scenarios/quickstart.yaml                        any scenario: all plans that are sensible
   stepcast sweep scenarios/sweeps/gpt3-175b-4096-a100.yaml --top 5
   stepcast sweep SWEEP --out results.sqlite                       keeps what is simulated; --resume goes on after a stop
+  stepcast sweep SWEEP --refine 3                                 moves layers between the stages of the best three
+  mpirun -n 4 stepcast sweep SWEEP --out results.sqlite           one of them hands out the work, all do it
   stepcast sweep SWEEP --shard 3/16 --out part-3.sqlite           one part of a Slurm array or an indexed job
   stepcast sweep merge part-*.sqlite --sweep SWEEP --out all.sqlite
   stepcast sweep --help-file                                      every key of a sweep file)";
@@ -355,7 +416,10 @@ Action add_sweep(CLI::App& app) {
   app.add_option("--jobs", options->jobs, "Threads; 0: one a core")->capture_default_str()->check(CLI::Range(0, 4096));
   app.add_flag("--exhaustive", options->exhaustive,
                "Simulate all that fits, instead of proving that it cannot be better");
-  app.add_flag("--refine", options->refine, "Simulate the best again with the events executor and every rank");
+  app.add_option("--refine", options->refine,
+                 "Of so many of the best, move layers between stages, and simulate every rank with the events executor")
+      ->type_name("K")
+      ->check(CLI::Range(0, 1000));
   app.add_option("--out", options->out, "Keep what is simulated in an SQLite file")->type_name("FILE");
   app.add_flag("--resume", options->resume, "Go on in that file");
   app.add_option("--shard", options->shard, "Search one part of N: I/N, from 0/N")->type_name("I/N");
