@@ -1,3 +1,4 @@
+#include <filesystem>
 #include <memory>
 
 #include <fmt/format.h>
@@ -57,11 +58,21 @@ class Telling {
   bool shows_, told_ = false;
 };
 
+/// "plan fitt POINTS.csv" means no plan file of that name.
+void check_step_name(const std::vector<std::string>& files) {
+  std::error_code ignored;
+  if (files.empty() || std::filesystem::exists(files.front(), ignored)) return;
+  std::vector<std::string> names;
+  for (const Command& step : steps()) names.push_back(step.name);
+  if (!nearest_name(files.front(), names).empty()) throw UserError(unknown_name("subcommand", files.front(), names));
+}
+
 Exit run(const Options& options) {
   if (options.help_file) {
     print_result(question_help());
     return done;
   }
+  check_step_name(options.inputs.files());
   const auto& form = chosen("format", options.format, answer_forms());
   AskedQuestion asked = load_question(options.inputs.one_file("plan file"), options.inputs.overrides());
   Answer answered;
@@ -91,7 +102,7 @@ Exit run(const Options& options) {
 Action add_plan(CLI::App& app) {
   const Action subcommand = add_subcommands(app, steps(), examples);
   const auto options = std::make_shared<Options>();
-  options->inputs.add(app, "PLAN", Inputs::Count::one, "A plan file (YAML); --help-file prints its keys");
+  options->inputs.add(app, "PLAN", Inputs::Count::many, "A plan file (YAML); --help-file prints its keys");
   app.add_flag("--help-file", options->help_file, "Print the keys of a plan file");
   app.add_option("--out", options->out, "Write to a file instead of standard output")->type_name("FILE");
   app.add_option("--scenario", options->scenario, "Write the longest phase as a scenario: predict, sweep, emit it")
