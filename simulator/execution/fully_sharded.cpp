@@ -5,6 +5,9 @@
 /// unit i. Copies out of the gather buffer and into the scatter buffer are kernels of the compute stream. A unit that
 /// runs backward right after its own forward (the head) stays gathered.
 ///
+/// Without overlap_param_gather a unit is gathered when it is its turn; without overlap_grad_reduce the kernels after a
+/// unit's backward pass wait for its reduce_scatter (DeepSpeed before 2021-06: overlap_comm false by default).
+///
 /// Hybrid sharding (HSDP, MiCS): shards inside a group, and an all_reduce of each shard's gradients over the groups on a
 /// communicator and stream of its own. ZeRO++ (arXiv 2306.10209): parameters gathered in int8 (qwZ), in the backward pass
 /// from a second copy inside the node (hpZ), gradients exchanged in int4 inside the node and then between nodes (qgZ).
@@ -36,13 +39,15 @@ class FullySharded : public DataParallelism {
   void before_pass(const PassStep& step) override {
     if (units_.empty()) return;
     at_ = of(step).first_unit;
-    if (!of(step).walked) gather_first_of_next(step);
+    if (!of(step).walked && prefetches()) gather_first_of_next(step);
   }
 
   void before_block(const PassBlock& at) override {
     gather(at_);
     // One ahead: beside this unit's kernels.
-    at_ + 1 < of(at.step).first_unit + of(at.step).units ? gather(at_ + 1) : gather_first_of_next(at.step);
+    if (prefetches()) {
+      at_ + 1 < of(at.step).first_unit + of(at.step).units ? gather(at_ + 1) : gather_first_of_next(at.step);
+    }
     if (units_[at_].gathered < 0) return;
     stage_.builder.wait_next(units_[at_].gathered);
     copy("copy_out", 2 * in_.parameter_bytes * at.block.parameters);  // read the buffer, write the parameters
@@ -60,6 +65,7 @@ class FullySharded : public DataParallelism {
       launch(CollectiveKind::reduce_scatter, gradient, "gradient_scatter");
       reduce_over_replicas(gradient.dense);
     }
+    if (!in_.plan.overlap_grad_reduce.value()) stage_.builder.wait_next(stage_.builder.last(Stream::data));
     if (downloads_gradients()) {
       const Bytes owned(gradient.dense / static_cast<double>(in_.plan.shard_ranks()) +
                         gradient.expert / static_cast<double>(in_.plan.expert_copies()));
@@ -93,6 +99,7 @@ class FullySharded : public DataParallelism {
     return in_.plan.dense_copies() > 1 || in_.plan.parameters_on_cpu() ||
            (in_.plan.expert_copies() > 1 && in_.model.count(stage_.stage).expert > 0);
   }
+  bool prefetches() const { return in_.plan.overlap_param_gather.value(); }
   /// With several pipeline stages parameters stay gathered for the step and gradients are scattered once.
   bool pipelined() const { return in_.plan.pipeline_parallel > 1; }
   bool reshards() const { return in_.plan.zero >= 3 && in_.plan.reshard_after_forward.value_or(!pipelined()); }

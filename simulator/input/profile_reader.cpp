@@ -215,6 +215,7 @@ void read(const YamlValue& value, AttentionProfile& attention) {
   YamlMap map(value);
   YamlMap kernels(map.require("kernels"));
   for (const YamlValue& entry : kernels.values()) read(entry, attention.kernels[entry.key()]);
+  if (map.find("power")) share(map, "power", attention.power);
   map.finish();
 }
 

@@ -57,7 +57,8 @@ KernelTime attention_time(const AttentionKernel& attention, const Gpu& gpu) {
   const double padding = d / built_head_dim(attention.kernel, d);
 
   const double rate = gpu.peak_rate(attention.precision).si() * pass.fraction * ramp * head_dim_factor(pass, d) *
-                      padding * occupancy(attention, masked, kernel, gpu) * gpu.sustained_clock(attention.precision);
+                      padding * occupancy(attention, masked, kernel, gpu) *
+                      gpu.sustained_clock(attention.precision, gpu.attention.power);
   const double compute = attention.flops().si() / rate;
   const double traffic = attention.bytes().si() / (gpu.hbm_bandwidth->si() * gemm.memory_fraction);
   const Evidence evidence = std::max(evidence_of(pass.fraction.basis), evidence_of(half.basis));

@@ -22,11 +22,11 @@ FlopsPerSecond Gpu::peak_rate(Precision p) const {
   return peak.begin()->second;
 }
 
-double Gpu::sustained_clock(Precision p) const {
+double Gpu::sustained_clock(Precision p, double power) const {
   const double sustained = gemm_profile(p).sustained;
-  if (*power_limit == *sustained_power) return sustained;
+  if (*power_limit == *sustained_power && power == 1) return sustained;
   const double still = sustained_power->si() / 7;
-  const double share = (power_limit->si() - still) / (sustained_power->si() - still);
+  const double share = (power_limit->si() - still) / (sustained_power->si() - still) / power;
   // Far below any limit that a part is sold with, a clock of a tenth is left.
   return std::min(sustained * std::sqrt(std::max(share, 0.01)), std::max(sustained, 1.0));
 }

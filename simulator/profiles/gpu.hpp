@@ -51,6 +51,9 @@ struct AttentionProfile {
     const Pass& pass(bool is_backward) const { return is_backward ? backward : forward; }
   };
   std::map<std::string, Kernel> kernels;
+  /// Dynamic power of these kernels relative to a matrix product's at the same clock: the matrix units rest while scores
+  /// are exponentiated. A GPU at its power limit runs them at a higher clock for it.
+  Sourced<double> power{1, Basis::assumed, ""};
 };
 
 /// Constants of kernels that are bound by HBM.
@@ -96,7 +99,9 @@ struct Gpu {
   /// part of its voltage curve, where that is about the square of the clock. Static, a seventh of the limit, is what is
   /// drawn whatever the clock: 100 of the H100's 700 W.
   /// The ratio of 500 to 700 W so found is 0.82 (H100, torchtitan's runs); of 1,200 to 1,000 W 1.11 (GB200 and B200).
-  double sustained_clock(Precision p) const;
+  ///
+  /// A kernel that draws `power` of the dynamic power of a product runs at 1 / sqrt(power) of the product's clock.
+  double sustained_clock(Precision p, double power = 1) const;
 };
 
 }  // namespace stepcast

@@ -227,6 +227,7 @@ std::uint64_t alike(const ParallelPlan& plan) {
        {std::int64_t{plan.pipeline_parallel}, std::int64_t{plan.virtual_stages},
         plan.microbatches() % std::max(1, plan.pipeline_parallel), std::int64_t{plan.overlap_p2p.value_or(false)},
         std::int64_t{plan.zero >= 2 || plan.overlap_param_gather.value_or(false) ? plan.zero : 0},
+        std::int64_t{plan.zero >= 2 && plan.overlap_param_gather.value_or(false)},
         std::int64_t{plan.overlap_grad_reduce.value_or(false)}, std::int64_t{plan.dense_copies() > 1}}) {
     hash = (hash ^ static_cast<std::uint64_t>(value)) * 1099511628211U;  // FNV-1a
   }

@@ -128,8 +128,8 @@ bool is_idle(const PlanKey& key, const ParallelPlan& plan, bool experts) {
   if (is(&P::schedule)) return plan.pipeline_parallel == 1;
   if (is(&P::shard_group)) return plan.zero == 0 || plan.shard_group == plan.dense_copies();
   if (is(&P::reshard_after_forward)) return plan.zero != 3;
-  if (is(&P::overlap_grad_reduce)) return !copies || plan.zero >= 2;
-  if (is(&P::overlap_param_gather)) return !copies || plan.zero != 1;
+  if (is(&P::overlap_grad_reduce)) return !copies;
+  if (is(&P::overlap_param_gather)) return !copies || plan.zero == 0;
   if (is(&P::overlap_ep) || is(&P::dispatcher)) return plan.expert_parallel == 1;
   return false;
 }

@@ -116,6 +116,22 @@ TEST(Volumes, Zero3MovesHalfAsMuchAgain) {
   EXPECT_NEAR(2 * once - head, three["parameter_gather"].seconds, 1e-8);
 }
 
+// Nothing beside anything: the step is its kernels and all of its collectives, one after the other.
+TEST(Sharded, WithoutOverlapStandsStillForAllTraffic) {
+  Job job = replicas(8, 3, 2);
+  ExecutionOptions options;
+  options.jitter = false;
+  double traffic = 0;
+  for (const auto& [name, span] : launched(job)) {
+    if (name == "parameter_gather" || name == "gradient_scatter") traffic += span.seconds;
+  }
+  job.plan.overlap_grad_reduce = job.plan.overlap_param_gather = false;
+  const Seconds exposed = predict(job, options).breakdown.dp_comm_exposed;
+  EXPECT_NEAR(exposed.si(), traffic, 1e-6 * traffic);
+  job.plan.overlap_param_gather = true;
+  EXPECT_LT(predict(job, options).breakdown.dp_comm_exposed.si(), traffic);
+}
+
 // --- ZeRO++ (arXiv 2306.10209): of 3 M between nodes 0.75 M are left, in 16-bit elements -----------------------------
 
 TEST(ZeroPlusPlus, QuantisedWeightsHalveTheForwardGather) {

@@ -191,6 +191,15 @@ TEST(Power, ACappedPartRunsAtTheClockThatItsLimitAllows) {
   EXPECT_GT(gemm_time(gemm, capped).time, 1.15 * gemm_time(gemm, full).time);
 }
 
+// Four fifths of the dynamic power: the clock that leaves it at the limit is sqrt(5 / 4) higher, and no higher than bursts.
+TEST(Power, KernelsThatDrawLessClockHigher) {
+  const Gpu capped = load_gpu("h100-96gb-hbm2e-500w"), cool = load_gpu("a100-80gb-sxm");
+  const double product = capped.sustained_clock(Precision::bf16);
+  EXPECT_NEAR(capped.sustained_clock(Precision::bf16, 0.8), product * std::sqrt(1.25), 1e-12);
+  EXPECT_EQ(capped.sustained_clock(Precision::bf16, 0.1), 1);
+  EXPECT_EQ(cool.sustained_clock(Precision::bf16, 0.8), 1);  // its products are at their burst's clock already
+}
+
 TEST(Power, MoreOfItIsNeverSlowerAndNeverBeatsTheBurst) {
   // The B200 at the GB200's 1,200 W comes to what the GB200's own runs ask for.
   Gpu gpu = load_gpu("b200-180gb-sxm");
