@@ -5,6 +5,9 @@
 /// unit i. Copies out of the gather buffer and into the scatter buffer are kernels of the compute stream. A unit that
 /// runs backward right after its own forward (the head) stays gathered.
 ///
+/// DeepSpeed gathers weight by weight and not block by block (`live_parameters`, deepspeed/runtime/zero/stage3.py of 2021:
+/// an all_gather a parameter): the same bytes, with the latency of a ring over all ranks for each weight.
+///
 /// Without overlap_param_gather a unit is gathered when it is its turn; without overlap_grad_reduce the kernels after a
 /// unit's backward pass wait for its reduce_scatter (DeepSpeed before 2021-06: overlap_comm false by default).
 ///
@@ -84,6 +87,7 @@ class FullySharded : public DataParallelism {
   /// One block of one pass.
   struct Unit {
     ParameterCount count;
+    int gathers = 1;            ///< that it takes
     bool needs_gather = false;  ///< its parameters are not there yet
     bool backward = false;
     std::int32_t gathered = -1;  ///< the instruction
@@ -113,13 +117,15 @@ class FullySharded : public DataParallelism {
   /// The units of the whole step in the order in which they run.
   void plan_units() {
     std::vector<std::size_t> first_block;
-    std::vector<std::vector<ParameterCount>> blocks;
+    std::vector<std::vector<std::pair<ParameterCount, int>>> blocks;
     std::size_t next = 0;
     for (const ChunkContents& chunk : stage_.chunks) {
       first_block.push_back(next);
       blocks.emplace_back();
       for_each_block(in_.model, chunk, [&](const LocalBlock& block, int count) {
-        blocks.back().insert(blocks.back().end(), static_cast<std::size_t>(count), block.count());
+        const int weights = std::max(1, static_cast<int>(block.weights.size()));
+        blocks.back().insert(blocks.back().end(), static_cast<std::size_t>(count),
+                             {block.count(), *in_.framework.live_parameters > 0 ? weights : 1});
       });
       next += blocks.back().size();
     }
@@ -138,7 +144,7 @@ class FullySharded : public DataParallelism {
       Pass pass{units_.size(), count, scatters(step)};
       for (std::size_t i = 0; i < count; ++i) {
         const std::size_t place = step.kind == PassKind::forward ? i : count - 1 - i;
-        Unit& unit = units_.emplace_back(Unit{blocks[chunk][place]});
+        Unit& unit = units_.emplace_back(Unit{blocks[chunk][place].first, blocks[chunk][place].second});
         if (step.kind == PassKind::backward_weight) continue;  // multiplies activations and gradients alone
         const std::size_t block = first_block[chunk] + place;
         unit.backward = step.kind != PassKind::forward;
@@ -163,7 +169,7 @@ class FullySharded : public DataParallelism {
     }
     const std::int32_t there = upload(unit.count * in_.parameter_bytes);
     const std::int32_t whole =
-        launch(CollectiveKind::all_gather, unit.count * element, "parameter_gather", there, from_node);
+        launch(CollectiveKind::all_gather, unit.count * element, "parameter_gather", there, from_node, unit.gathers);
     unit.gathered = whole >= 0 ? whole : there;  // one rank has nothing to gather
   }
 
@@ -210,9 +216,10 @@ class FullySharded : public DataParallelism {
                                 {stage_.builder.last(Stream::compute)});
   }
 
-  /// A block's dense parameters and its experts are units of their own groups. @return the last, or -1
+  /// A block's dense parameters and its experts are units of their own groups, of `pieces` collectives each.
+  /// @return the last, or -1
   std::int32_t launch(CollectiveKind kind, ParameterCount bytes, std::string_view name, std::int32_t after = -1,
-                      bool from_node = false) {
+                      bool from_node = false, int pieces = 1) {
     const std::int32_t computed = stage_.builder.last(Stream::compute);
     std::int32_t last = -1;
     const bool inner = hybrid() || from_node;
@@ -221,8 +228,10 @@ class FullySharded : public DataParallelism {
     for (const auto& [group, size, copies] :
          {std::tuple(dense, bytes.dense, ranks), {GroupKind::expert_data, bytes.expert, in_.plan.expert_copies()}}) {
       if (size <= 0 || copies <= 1) continue;
-      last =
-          stage_.builder.collective(Stream::data, Bucket::dp_comm, {kind, group, Bytes(size)}, name, {computed, after});
+      for (int i = 0; i < pieces; ++i) {
+        last = stage_.builder.collective(Stream::data, Bucket::dp_comm, {kind, group, Bytes(size / pieces)}, name,
+                                         {computed, after});
+      }
     }
     return last;
   }

@@ -116,6 +116,17 @@ TEST(Volumes, Zero3MovesHalfAsMuchAgain) {
   EXPECT_NEAR(2 * once - head, three["parameter_gather"].seconds, 1e-8);
 }
 
+// DeepSpeed gathers each weight on its own: the bytes of a block's gather, in four pieces for a layer of GPT (query, key
+// and value; projection; two of the MLP), and in one for the embedding and the head.
+TEST(Sharded, GathersWeightByWeight) {
+  Job block = replicas(8, 3), weight = block;
+  weight.framework.live_parameters = fixtures::given(1e9);
+  const auto one = launched(block)["parameter_gather"], each = launched(weight)["parameter_gather"];
+  const int layers = static_cast<int>(block.model.layers);
+  EXPECT_EQ(each.count - one.count, 3 * 2 * layers);  // forward and backward
+  EXPECT_NEAR(each.seconds, one.seconds, 1e-8);       // no latency here
+}
+
 // Nothing beside anything: the step is its kernels and all of its collectives, one after the other.
 TEST(Sharded, WithoutOverlapStandsStillForAllTraffic) {
   Job job = replicas(8, 3, 2);
