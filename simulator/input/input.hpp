@@ -64,6 +64,9 @@ Architecture load_model_preset(const std::string& name);
 /// The model as the keys of a preset, or of a scenario's `model:`; read again it is the same.
 std::string model_text(const Architecture& model);
 
+/// A job as a scenario: model and degrees written out, GPU, node, fabric and framework by their names.
+std::string scenario_text(const Job& job);
+
 /// The parameter count that a model's makers publish, and how far ours may lie from it (they round, and some leave
 /// embeddings out).
 struct PublishedParameters {

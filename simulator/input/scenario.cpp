@@ -16,6 +16,7 @@
 #include "simulator/input/plan_reader.hpp"
 #include "simulator/input/preset_store.hpp"
 #include "simulator/input/scenario_keys.hpp"
+#include "simulator/input/scenario_reader.hpp"
 
 namespace stepcast {
 namespace {
@@ -177,7 +178,8 @@ std::optional<LowRankAdaptation> lora_in_notes(const std::string& notes) {
   return read_lora(YamlValue(tree, "plan.lora"));
 }
 
-/// @param name for a scenario that does not give its own
+}  // namespace
+
 Job read_scenario(const YamlNode& root, const std::string& name, PresetStore& presets) {
   YamlMap map(YamlValue(root, ""), scenario_vocabulary(""));
   refuse_what_is_not_modelled(map);
@@ -210,6 +212,8 @@ Job read_scenario(const YamlNode& root, const std::string& name, PresetStore& pr
   job.defaults_taken = std::move(defaults.taken);
   return job;
 }
+
+namespace {
 
 // --- files of many runs ------------------------------------------------------------------------------------------
 

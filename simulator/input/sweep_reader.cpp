@@ -353,6 +353,50 @@ Sweep default_sweep(const Job& base) {
   return sweep;
 }
 
+Sweep training_sweep(const Job& base, double memory_headroom_bytes) {
+  std::map<std::string, std::vector<std::string>> space = default_space(base);
+  // What teams set by hand; the rest is left to the framework.
+  constexpr std::string_view kept[] = {"tensor_parallel", "context_parallel", "expert_parallel", "pipeline_parallel",
+                                       "virtual_stages"};
+  std::erase_if(space, [&](const auto& axis) {
+    return std::find(std::begin(kept), std::end(kept), axis.first) == std::end(kept);
+  });
+  space["sequence_parallel"] = {"true"};
+  space["schedule"] = {"1f1b"};
+  const std::string& family = base.framework.family;
+  space["zero"] = family == "pytorch" ? std::vector<std::string>{"3"} : std::vector<std::string>{"1"};
+  if (family == "deepspeed") space["zero"] = {"1", "2", "3"};
+  space["microbatch"] =
+      texts(those(powers_of_two(1, 8), [&](std::int64_t n) { return base.plan.global_batch % n == 0; }));
+  space["recompute"] = {"none", "selective", "full"};
+  Sweep sweep;
+  sweep.name = base.name;
+  sweep.objective = find_objective("step_time");
+  sweep.memory_headroom_bytes = memory_headroom_bytes;
+  Variant variant;
+  variant.base = base;
+  for (const PlanKey& key : plan_keys()) {
+    const auto found = space.find(std::string(key.name));
+    if (found == space.end()) continue;
+    variant.axes.push_back(
+        axis_of(key, found->second, base, [](const std::string& problem) { return UserError(problem); }));
+  }
+  sweep.variants.push_back(std::move(variant));
+  return sweep;
+}
+
+Sweep sweep_over(const Job& base, const YamlValue& space, double memory_headroom_bytes) {
+  Sweep sweep;
+  sweep.name = base.name;
+  sweep.objective = find_objective("step_time");
+  sweep.memory_headroom_bytes = memory_headroom_bytes;
+  Variant variant;
+  variant.base = base;
+  put_axes(variant, space, std::nullopt);
+  sweep.variants.push_back(std::move(variant));
+  return sweep;
+}
+
 Sweep load_sweep(const std::string& path, const std::vector<Override>& overrides) {
   const std::string file = fs::exists(path) ? path : path.substr(0, path.rfind('#'));
   const YamlNode root = load_yaml(file);

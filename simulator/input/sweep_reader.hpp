@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "simulator/input/input.hpp"
+#include "simulator/input/yaml_reader.hpp"
 #include "simulator/search/sweep.hpp"
 
 namespace stepcast {
@@ -16,6 +17,13 @@ Sweep load_sweep(const std::string& path, const std::vector<Override>& overrides
 
 /// Every sensible plan of a job, for the shortest step.
 Sweep default_sweep(const Job& base);
+
+/// The plans that a team would try, for the shortest step: degrees, chunks, ZeRO, microbatch and recomputation.
+/// @param memory_headroom_bytes  of each GPU, that stay free
+Sweep training_sweep(const Job& base, double memory_headroom_bytes);
+
+/// The plans of a `space:` that stands in another file.
+Sweep sweep_over(const Job& base, const YamlValue& space, double memory_headroom_bytes);
 
 /// The keys of a sweep file with their meaning, for `sweep --help-file`.
 std::string sweep_help();

@@ -14,7 +14,7 @@ const std::vector<Command>& commands() {
       {"roofline", "List every operator against what the GPU could reach: text, JSON or a plot", add_roofline},
       {"validate", "Replay measured runs and print how far the predictions are from them", add_validate},
       {"sweep", "Find the best plan, and prove that there is none better", add_sweep},
-      {"plan", "Go from a budget to a training run; fit scaling laws", add_plan},
+      {"plan", "Plan a run from a budget: model, tokens, days, dollars, energy; fit scaling laws", add_plan},
       {"compare", "Say why one plan beats another, in seconds", add_compare},
       {"sensitivity", "Say what more of each resource would buy", add_sensitivity},
       {"scale", "Predict throughput and efficiency over cluster sizes: a table, or a plot", add_scale},
