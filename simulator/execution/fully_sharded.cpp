@@ -35,7 +35,8 @@ class FullySharded : public DataParallelism {
   bool quiet(const PassStep& step) const override {
     if (units_.empty()) return true;
     const std::size_t index = stage_.index(step);
-    return !passes_[index].walked && (index + 1 == passes_.size() || !passes_[index + 1].walked);
+    const bool waits = index > 0 && passes_[index - 1].walked;  // it may for what that one launched
+    return !waits && !passes_[index].walked && (index + 1 == passes_.size() || !passes_[index + 1].walked);
   }
   bool by_block(const PassStep& step) const override { return !units_.empty() && of(step).walked; }
 

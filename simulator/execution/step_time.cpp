@@ -58,7 +58,7 @@ StepTimer::Lowered& StepTimer::lowered(const LoweringInput& input, const Pipelin
   const Key key{&schedule, shape.stages, shape.chunks, shape.microbatches, shape.paired, *input.plan.overlap_p2p,
                 // Gradients are reduced or scattered at the same places.
                 input.plan.zero >= 2 || *input.plan.overlap_param_gather ? input.plan.zero : 0,
-                *input.plan.overlap_grad_reduce, *input.plan.overlap_param_gather && input.plan.zero == 1,
+                *input.plan.overlap_grad_reduce, *input.plan.overlap_param_gather && input.plan.zero >= 1,
                 input.plan.dense_copies() > 1};
   const auto with = [&](const PipelineOrder& order) {
     return LoweringInput{input.model,
