@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "simulator/base/error.hpp"
+#include "simulator/budget/answer_formats.hpp"
 #include "simulator/budget/training_compute.hpp"
 #include "simulator/report/traits.hpp"
 #include "simulator/resolve.hpp"
@@ -59,13 +60,28 @@ class Run {
     ClusterAnswer run;
     run.name = option_.name;
     run.wanted = wanted;
-    run.model = question_.model ? *question_.model : shaped(wanted.parameters);
+    run.gpus = option_.base.cluster.gpus;
+    if (run.gpus > option_.base.cluster.domain_gpus() && option_.base.cluster.fabric.name == "none") {
+      run.problem = "nothing joins several nodes: the cluster has no `fabric`";
+      return run;
+    }
+    try {
+      run.model = question_.model ? *question_.model : shaped(wanted.parameters);
+    } catch (const UserError& no_shape) {
+      run.problem = fmt::format("it asks for a model of {} parameters on {} tokens: {}", size_text(wanted.parameters),
+                                size_text(wanted.tokens), no_shape.what());
+      return run;
+    }
     const ModelSize count = count_parameters(run.model);
     run.parameters = count.total;
     run.active_parameters = count.active;
     // The model that can be built is a little larger or smaller than was wanted: the tokens make up for it.
     const bool fixed = question_.model && question_.budget.kind == Budget::Kind::none;
     run.tokens = fixed || question_.tokens ? wanted.tokens : wanted.parameters * wanted.tokens / count.active;
+    if (question_.budget.kind == Budget::Kind::loss && !question_.tokens) {
+      run.tokens = tokens_for_loss(question_.law, law_parameters(question_.law, run.model), question_.budget.amount)
+                       .value_or(run.tokens);
+    }
     run.compute = Flops(6 * count.active * run.tokens);
     run.loss = loss_of(question_.law, run.model, run.tokens);
     if (question_.law.unique_tokens) {
@@ -77,7 +93,6 @@ class Run {
 
     Job base = option_.base;
     base.model = run.model;
-    run.gpus = base.cluster.gpus;
     run.pace = pace_of(base, phases_of(question_.recipe, run.tokens), option_.space, known);
     run.problem = run.pace.problem;
     if (run.problem.empty()) spend(run);
@@ -203,8 +218,17 @@ double spent(const ClusterAnswer& run, Budget::Kind kind) {
   }
 }
 
+/// To which a budget of the calendar is spent: models, plans and whole steps move spending by as much.
+constexpr double budget_tolerance = 0.002;
+
 bool is_of_the_calendar(Budget::Kind kind) {
   return kind == Budget::Kind::gpu_hours || kind == Budget::Kind::dollars || kind == Budget::Kind::days;
+}
+
+/// How far from the budget a run stays; one that goes beyond it is worse than any that does not.
+double distance(const ClusterAnswer& run, const Budget& budget) {
+  const double over = spent(run, budget.kind) / budget.amount - 1;
+  return over > budget_tolerance ? 1 + over : std::abs(over);
 }
 
 /// Models come in steps, and a plan that no longer fits the next one costs a jump: what is left of the budget, or too much,
@@ -213,21 +237,38 @@ ClusterAnswer spend_the_rest(const Question& question, const ClusterOption& opti
                              ClusterAnswer best) {
   Question same = question;
   same.model = best.model;
+  ClusterAnswer last = best;
   for (int round = 0; round < 4; ++round) {
-    const double ratio = question.budget.amount / spent(best, question.budget.kind);
-    if (std::abs(ratio - 1) < 0.002 || question.tokens || ratio > 2 || ratio < 0.5) break;
-    const TrainingSize size{best.active_parameters, best.tokens * ratio};
-    ClusterAnswer next = Run(same, option, start).of(size, &best.pace);
+    const double ratio = question.budget.amount / spent(last, question.budget.kind);
+    if (std::abs(ratio - 1) < budget_tolerance || question.tokens || ratio > 2 || ratio < 0.5) break;
+    const TrainingSize size{last.active_parameters, last.tokens * ratio};
+    ClusterAnswer next = Run(same, option, start).of(size, &last.pace);
     if (!next.problem.empty()) break;
     next.wanted = best.wanted;
-    best = std::move(next);
+    last = std::move(next);
+    if (distance(last, question.budget) < distance(best, question.budget)) best = last;
   }
   return best;
 }
 
+std::string amount_text(double amount, Budget::Kind kind) { return budget_text({kind, amount}); }
+
+/// A budget below what is paid however little is trained: a reservation, a data set that leaves the site.
+std::string too_little(const ClusterAnswer& run, const Budget& budget) {
+  std::string problem =
+      fmt::format("{} are less than what any run takes here: {}", amount_text(budget.amount, budget.kind),
+                  amount_text(spent(run, budget.kind), budget.kind));
+  if (budget.kind == Budget::Kind::dollars) {
+    const auto most = std::max_element(run.bill->parts.begin(), run.bill->parts.end(),
+                                       [](const Bill::Part& a, const Bill::Part& b) { return a.amount < b.amount; });
+    problem += fmt::format(", of which {} for {}", dollars_text(most->amount.usd()), most->name);
+  }
+  return problem;
+}
+
 /// The compute that a budget of the calendar buys: spending grows with it, nearly in proportion, so that a few runs find it.
 ClusterAnswer solve_for(const Question& question, const ClusterOption& option, const Start& start, const Told& told) {
-  const Budget::Kind kind = question.budget.kind;
+  const Budget& budget = question.budget;
   const Run run(question, option, start);
   const Pace* known = start.plans();
   const double peak = option.base.cluster.gpu.peak_rate(option.base.plan.precision).si();
@@ -235,7 +276,8 @@ ClusterAnswer solve_for(const Question& question, const ClusterOption& option, c
                        ? start.near->compute.si()
                        : 0.4 * peak * static_cast<double>(option.base.cluster.gpus) * 30 * 86400;
   double low = 0, high = 0;  // compute that spends less, and more
-  ClusterAnswer best;
+  ClusterAnswer best;        // the last run, and the one that is nearest to the budget from below
+  std::optional<ClusterAnswer> below;
   double searched_at = 0;
   Pace searched;
   if (known != nullptr) searched = *known;
@@ -246,19 +288,32 @@ ClusterAnswer solve_for(const Question& question, const ClusterOption& option, c
     ClusterAnswer now = run.of(size, near ? &searched : nullptr);
     if (!near) searched = now.pace, searched_at = compute;
     if (!now.problem.empty()) {
-      if (now.pace.phases.empty() && low == 0 && round < 12) {  // too large a model to begin with
+      const bool too_large = now.pace.phases.empty() && size.parameters > 1e9;
+      if (too_large && low == 0 && round < 12) {  // to begin with
         high = compute;
         compute /= 8;
         continue;
       }
       return now;
     }
-    const double ratio = question.budget.amount / spent(now, kind);
-    const bool close = std::abs(ratio - 1) < 0.002;
+    const double spends = spent(now, budget.kind);
+    if (spends <= 0) {
+      now.problem = "its `price` asks no money for anything: dollars do not bound this run";
+      return now;
+    }
+    const double ratio = budget.amount / spends;
+    const bool close = std::abs(ratio - 1) < budget_tolerance;
+    const bool fixed_costs =
+        low == 0 && ratio < 1 && best.compute.si() > 2 * compute && spends > 0.97 * spent(best, budget.kind);
     (ratio >= 1 ? low : high) = compute;
     best = std::move(now);
+    if (fixed_costs) {
+      best.problem = too_little(best, budget);
+      return best;
+    }
+    if (ratio >= 1 && (!below || distance(best, budget) < distance(*below, budget))) below = best;
     if (close && (known != nullptr || searched_at == compute)) break;
-    if (close || (low > 0 && high > 0 && high / low < 1.002)) {
+    if (close || (low > 0 && high > 0 && high / low < 1 + budget_tolerance)) {
       if (searched_at == compute || known != nullptr) break;
       searched_at = 0;  // once more with plans of its own
       if (close) continue;
@@ -267,11 +322,13 @@ ClusterAnswer solve_for(const Question& question, const ClusterOption& option, c
     if (low > 0 && high > 0 && (next <= low || next >= high)) next = std::sqrt(low * high);
     compute = next;
   }
-  return best.problem.empty() && !best.pace.phases.empty() ? spend_the_rest(question, option, start, std::move(best))
-                                                           : best;
+  if (!best.problem.empty() || best.pace.phases.empty()) return best;
+  best = spend_the_rest(question, option, start, std::move(best));
+  return below && distance(*below, budget) < distance(best, budget) ? *below : best;
 }
 
-ClusterAnswer run_on(const Question& question, const ClusterOption& option, const Start& start, const Told& told) {
+ClusterAnswer sized_run_on(const Question& question, const ClusterOption& option, const Start& start,
+                           const Told& told) {
   if (is_of_the_calendar(question.budget.kind)) return solve_for(question, option, start, told);
   const SizeWish wish = wish_of(question);
   TrainingSize size;
@@ -286,36 +343,108 @@ ClusterAnswer run_on(const Question& question, const ClusterOption& option, cons
   return Run(question, option, start).of(size, start.plans());
 }
 
-/// The nearest that could be instead of a model that no plan brings onto the cluster.
+/// A run that is no step of its batch is none.
+ClusterAnswer run_on(const Question& question, const ClusterOption& option, const Start& start, const Told& told) {
+  ClusterAnswer run = sized_run_on(question, option, start, told);
+  if (run.problem.empty() && run.tokens < run.pace.main().phase.batch_tokens) {
+    run.problem = fmt::format("its {} tokens are less than one step of {} (training.batch_tokens)",
+                              number_text(run.tokens), number_text(run.pace.main().phase.batch_tokens));
+  }
+  return run;
+}
+
+/// The smallest model of the family above a size that is too small for it.
+std::optional<Architecture> smallest_above(const Run& run, double parameters) {
+  for (double n = std::max(parameters, 1e6); n < 1e9; n *= 1.1) {
+    try {
+      return run.shaped(n);
+    } catch (const UserError&) {
+      continue;  // still too small
+    }
+  }
+  return std::nullopt;
+}
+
+/// The nearest that could be instead of a run that cannot.
 std::vector<std::string> possible_instead(const Question& question, const ClusterOption& option,
                                           const ClusterAnswer& failed) {
   std::vector<std::string> found;
-  const auto runs = [&](const Architecture& model, std::int64_t gpus) {
-    Job base = option.base;
-    base.model = model;
-    base.cluster.gpus = gpus;
+  Question probe = question;
+  probe.budget = {};
+  probe.trials = std::min(question.trials, 100);
+  if (probe.shape.family.empty()) probe.shape.family = "llama3";
+  const Run own(probe, option);
+  if (failed.model.layers == 0) {  // no shape
+    if (const auto smallest = smallest_above(own, failed.wanted.parameters)) {
+      const double n = count_parameters(*smallest).active;
+      const double ratio = failed.wanted.tokens / failed.wanted.parameters;
+      found.push_back(fmt::format("a model of {} parameters, for which {} tokens a parameter are {}", size_text(n),
+                                  number_text(ratio), compute_text(Flops(6 * n * n * ratio))));
+    }
+    return found;
+  }
+  const auto runs = [&](const Architecture& model, double tokens, std::int64_t gpus) {
+    probe.model = model;
+    probe.tokens = tokens;
+    ClusterOption other = option;
+    other.base.cluster.gpus = gpus;
     try {
-      return pace_of(base, phases_of(question.recipe, failed.tokens), option.space).problem.empty();
+      return Run(probe, other).of({count_parameters(model).active, tokens}, nullptr).problem.empty();
     } catch (const UserError&) {
       return false;  // such as nodes that nothing joins
     }
   };
   const std::int64_t now = option.base.cluster.gpus;
-  for (std::int64_t gpus = std::max<std::int64_t>(now, option.base.cluster.gpus_per_node) * 2; gpus <= 65536;
-       gpus *= 2) {
-    if (!runs(failed.model, gpus)) continue;
+  const std::int64_t node = option.base.cluster.gpus_per_node;
+  const auto add_gpus = [&](std::int64_t gpus) {
+    if (!runs(failed.model, failed.tokens, gpus)) return false;
     found.push_back(fmt::format("this model on {} such GPUs", count_text(static_cast<double>(gpus))));
-    break;
+    return true;
+  };
+  const bool of_memory = failed.pace.reason.find("memory") != std::string::npos;
+  std::int64_t most = node;
+  while (most * 2 < now) most *= 2;
+  for (std::int64_t gpus = most; !of_memory && gpus < now && gpus >= node && !add_gpus(gpus); gpus /= 2) {
   }
-  if (question.model) return found;
-  const Run run(question, option);
-  for (double n = failed.wanted.parameters / 2; n > 5e7; n /= 2) {
-    if (!runs(run.shaped(n), now)) continue;
+  for (std::int64_t gpus = std::max(now, node) * 2; found.empty() && gpus <= 65536 && !add_gpus(gpus); gpus *= 2) {
+  }
+  if (found.empty() && of_memory) {
+    // 16 bytes a parameter: Rajbhandari et al. 2020 (arXiv 1910.02054), sec. 3.1.
+    const double needed = std::ceil(16 * failed.parameters / option.base.cluster.gpu.memory.value.si());
     found.push_back(
-        fmt::format("a model of about {:.2g} parameters on these {} GPUs", n, count_text(static_cast<double>(now))));
+        fmt::format("more GPUs, and a fabric that joins them: weights, gradients and Adam's moments alone, 16 bytes a "
+                    "parameter, fill {} of these",
+                    count_text(needed)));
+  }
+  for (double n = failed.active_parameters / 2; n > 5e7; n /= 2) {
+    probe.model.reset();
+    Architecture model;
+    try {
+      model = own.shaped(n);
+    } catch (const UserError&) {
+      break;
+    }
+    if (!runs(model, failed.tokens, now)) continue;
+    found.push_back(
+        fmt::format("a model of about {} parameters on {}", size_text(count_parameters(model).total),
+                    now == 1 ? "this GPU" : fmt::format("these {} GPUs", count_text(static_cast<double>(now)))));
     break;
   }
   return found;
+}
+
+/// Of a run that is only compared with, the mean alone counts.
+constexpr int trials_of_comparisons = 1000;
+
+/// A run on GPUs that there may be no such cluster of.
+ClusterAnswer tried(const Question& question, const ClusterOption& option) {
+  try {
+    return run_on(question, option, {}, {});
+  } catch (const UserError& error) {
+    ClusterAnswer none;
+    none.problem = error.what();
+    return none;
+  }
 }
 
 /// The same run on fewer and more of the GPUs.
@@ -324,6 +453,7 @@ void add_sizes(const Question& question, const ClusterOption& option, ClusterAns
   same.model = run.model;
   same.tokens = run.tokens;
   same.budget = {};
+  same.trials = std::min(question.trials, trials_of_comparisons);
   for (const double factor : {0.25, 0.5, 1.0, 2.0, 4.0}) {
     const double gpus = factor * static_cast<double>(run.gpus);
     if (gpus < 1 || gpus != std::floor(gpus)) continue;
@@ -334,8 +464,8 @@ void add_sizes(const Question& question, const ClusterOption& option, ClusterAns
     other.base.cluster.gpus_per_node =
         static_cast<int>(std::min<std::int64_t>(size.gpus, option.base.cluster.gpus_per_node));
     if (told && factor != 1) told(fmt::format("{}: searching plans on {} GPUs", option.name, size.gpus));
-    const ClusterAnswer at = factor == 1 ? run : run_on(same, other, {}, {});
-    size.problem = at.problem;
+    const ClusterAnswer at = factor == 1 ? run : tried(same, other);
+    size.problem = at.brief_problem();
     if (at.problem.empty()) {
       size.step_time = at.pace.main().report.step_time;
       size.mfu = at.mfu;
@@ -351,6 +481,12 @@ void add_interval_of_step(const Question& question, ClusterAnswer& run) {
   for (PacedPhase& phase : run.pace.phases) {
     add_interval(question.learned, traits_of(phase.job), "", phase.report);
   }
+  const Report& main = run.pace.main().report;
+  if (!main.interval) return;
+  const auto days = [&](Seconds step) {
+    return run.campaign.days.mean + run.campaign.time.productive.si() / 86400 * (step / main.step_time - 1);
+  };
+  run.days_of_step_interval = {days(main.interval->first), days(main.interval->second)};
 }
 
 /// What other laws make of the compute of a run.
@@ -436,8 +572,13 @@ class WhatIfs {
     WhatIf line;
     line.change = change;
     try {
-      const ClusterAnswer other = run_on(question, option, {&run_, keeps_plans, step_time}, {});
-      line.problem = other.problem;
+      Question fewer_trials = question;
+      fewer_trials.trials = std::min(question.trials, trials_of_comparisons);
+      const ClusterAnswer other = run_on(fewer_trials, option, {&run_, keeps_plans, step_time}, {});
+      line.problem = other.brief_problem();
+      const std::int64_t spares = other.campaign.spare_nodes;
+      if (line.problem.empty() && other.gpus == run_.gpus && spares != run_.campaign.spare_nodes)
+        line.change += fmt::format(" ({} spare node{})", spares, spares == 1 ? "" : "s");
       line.parameters = other.parameters;
       line.tokens = other.tokens;
       line.loss = other.loss;
@@ -456,9 +597,13 @@ class WhatIfs {
 };
 
 std::size_t best_of(const std::vector<ClusterAnswer>& clusters) {
-  const auto rank = [](const ClusterAnswer& run) {
-    return std::make_tuple(!run.problem.empty(), std::round(1e4 * run.loss.value_or(0)), run.dollars().value_or(0),
-                           run.campaign.days.mean);
+  const bool priced = std::all_of(clusters.begin(), clusters.end(),
+                                  [](const ClusterAnswer& run) { return !run.problem.empty() || run.bill; });
+  const auto rank = [priced](const ClusterAnswer& run) {
+    // A law without a loss: what has most compute is best. Prices count where all have one.
+    const double quality = run.loss ? std::round(1e4 * *run.loss) : -std::round(1e3 * std::log(run.compute.si()));
+    return std::make_tuple(!run.problem.empty(), run.problem.empty() ? quality : 0,
+                           priced ? run.dollars().value_or(0) : 0, run.campaign.days.mean);
   };
   return static_cast<std::size_t>(
       std::min_element(clusters.begin(), clusters.end(),
@@ -467,6 +612,10 @@ std::size_t best_of(const std::vector<ClusterAnswer>& clusters) {
 }
 
 }  // namespace
+
+std::string ClusterAnswer::brief_problem() const {
+  return problem.empty() || pace.reason.empty() ? problem : pace.reason;
+}
 
 std::optional<double> ClusterAnswer::dollars() const {
   return bill ? std::optional(bill->total().usd()) : std::nullopt;
@@ -484,7 +633,7 @@ Answer answer(const Question& question, const Told& told) {
     if (run.problem.empty()) {
       add_interval_of_step(question, run);
       add_sizes(question, option, run, told);
-    } else {
+    } else if (run.pace.phases.empty() || !run.campaign.feasible) {  // else it runs, and the budget is what is wrong
       run.possible = possible_instead(question, option, run);
     }
     result.clusters.push_back(std::move(run));

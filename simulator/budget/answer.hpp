@@ -15,6 +15,7 @@ namespace stepcast {
 struct ClusterAnswer {
   std::string name;
   std::string problem;                ///< why there is none; empty: here it is
+  std::string brief_problem() const;  ///< the same in a few words
   std::vector<std::string> possible;  ///< the nearest that there could be instead
 
   TrainingSize wanted;  ///< by law and budget
@@ -31,6 +32,8 @@ struct ClusterAnswer {
   std::optional<Repeated> repeated;  ///< where text is scarce
   Pace pace;
   double mfu = 0;  ///< over all steps
+  /// Days on the calendar if all steps are as quick, or as slow, as the ends of the interval of the simulated step.
+  std::optional<std::pair<double, double>> days_of_step_interval{};
 
   CheckpointCost checkpoint;
   CampaignOutcome campaign;
@@ -82,7 +85,8 @@ struct Answer {
   Budget budget;
   std::string law, law_source;
   std::vector<ClusterAnswer> clusters;
-  std::size_t best = 0;  ///< cluster with the lowest loss for the budget, then the fewest dollars, then days
+  std::size_t best =
+      0;  ///< cluster with the lowest loss (or, by a law without, most compute), then fewest dollars, days
 
   // Of the best cluster's compute.
   std::vector<LawAnswer> laws;

@@ -33,6 +33,9 @@ std::string short_size_text(double count);  ///< "72.3 B"
 std::string compute_text(Flops flops);      ///< "5.76e23 FLOPs"
 std::string dollars_text(double dollars);   ///< "$61.7 million"
 std::string days_text(double days);         ///< "54.2 days"
+/// "54.21 days (53.90 to 55.02": in one unit; who calls it says of what, and closes the bracket.
+std::string days_range_text(double days, double from, double to);
+std::string gpu_hours_text(double hours);  ///< "30,840,000"
 std::string plan_text(const ParallelPlan& plan);
 std::string shape_text(const Architecture& model);
 std::string budget_text(const Budget& budget);

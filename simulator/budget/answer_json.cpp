@@ -70,23 +70,26 @@ Json calendar(const ClusterAnswer& run) {
   const CampaignOutcome& c = run.campaign;
   Json parts = Json::object();
   for (const CampaignTimePart& part : parts_of_campaign) parts[part.key] = (c.time.*part.time).si();
-  return {{"days", of(c.days)},
-          {"histogram", {{"from", c.histogram.from}, {"width", c.histogram.width}, {"counts", c.histogram.counts}}},
-          {"goodput", c.goodput},
-          {"expected_goodput", c.expected_goodput},
-          {"seconds", std::move(parts)},
-          {"failures", of(c.failures)},
-          {"mean_time_between_failures_s", c.mean_time_between_failures.si()},
-          {"checkpoint",
-           {{"bytes", run.checkpoint.size.si()},
-            {"interval_s", c.checkpoint_interval.si()},
-            {"interval_steps", c.checkpoint_steps},
-            {"stall_s", run.checkpoint.stall.si()},
-            {"write_s", run.checkpoint.write.si()},
-            {"load_s", run.checkpoint.load.si()}}},
-          {"spare_nodes", c.spare_nodes},
-          {"recommended_spare_nodes", c.recommended_spares},
-          {"trials", c.trials}};
+  return {
+      {"days", of(c.days)},
+      {"histogram", {{"from", c.histogram.from}, {"width", c.histogram.width}, {"counts", c.histogram.counts}}},
+      {"days_of_step_interval",
+       run.days_of_step_interval ? Json{run.days_of_step_interval->first, run.days_of_step_interval->second} : Json()},
+      {"goodput", c.goodput},
+      {"expected_goodput", c.expected_goodput},
+      {"seconds", std::move(parts)},
+      {"failures", of(c.failures)},
+      {"mean_time_between_failures_s", c.mean_time_between_failures.si()},
+      {"checkpoint",
+       {{"bytes", run.checkpoint.size.si()},
+        {"interval_s", c.checkpoint_interval.si()},
+        {"interval_steps", c.checkpoint_steps},
+        {"stall_s", run.checkpoint.stall.si()},
+        {"write_s", run.checkpoint.write.si()},
+        {"load_s", run.checkpoint.load.si()}}},
+      {"spare_nodes", c.spare_nodes},
+      {"recommended_spare_nodes", c.recommended_spares},
+      {"trials", c.trials}};
 }
 
 Json of(const ClusterAnswer& run) {
@@ -97,7 +100,7 @@ Json of(const ClusterAnswer& run) {
   json["active_parameters"] = run.active_parameters;
   json["wanted"] = of(run.wanted);
   json["tokens"] = run.tokens;
-  json["model"] = of(run.model);
+  json["model"] = run.model.layers > 0 ? of(run.model) : Json();
   json["flops"] = run.compute.si();
   json["loss"] = or_null(run.loss);
   json["repeated"] = run.repeated

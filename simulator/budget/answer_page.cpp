@@ -8,6 +8,7 @@
 
 #include "simulator/base/svg.hpp"
 #include "simulator/budget/answer_formats.hpp"
+#include "simulator/report/page.hpp"
 #include "simulator/units/text.hpp"
 
 namespace stepcast {
@@ -65,9 +66,9 @@ class Panel {
         svg::escaped(tip));
   }
 
-  void upright(double x, const char* colour, const std::string& label) {
+  void upright(double x, const char* colour, const std::string& label, bool at_left = false) {
     drawing_ += svg::line({x_(x), y_.from}, {x_(x), y_.to}, colour, 1.5, "stroke-dasharray=\"4 4\"");
-    drawing_ += svg::text(x_(x) + 4, y_.to + 12, label, {11, colour});
+    drawing_ += svg::text(x_(x) + (at_left ? -4 : 4), y_.to + 12, label, {11, colour, at_left ? "end" : "start"});
   }
 
   void key(std::size_t place, const char* colour, const std::string& words) {
@@ -147,7 +148,7 @@ std::string sizes_panel(const Answer& answer, double x0, double y0, bool money) 
       money ? "days on the calendar" : "GPUs", money ? "cost" : "days on the calendar",
       money ? std::function<std::string(double)>(plain) : [](double v) { return count_text(v); },
       money ? std::function<std::string(double)>(short_dollars) : plain);
-  std::size_t i = 0;
+  std::size_t i = 0, drawn = 0;
   for (const ClusterAnswer& run : answer.clusters) {
     std::vector<svg::Point> points;
     for (const ClusterAnswer::Size& size : run.sizes) {
@@ -159,13 +160,13 @@ std::string sizes_panel(const Answer& answer, double x0, double y0, bool money) 
     std::size_t at = 0;
     for (const ClusterAnswer::Size& size : run.sizes) {
       if (!size.problem.empty() || (money && !size.dollars)) continue;
-      panel.mark(points[at++], size.gpus == run.gpus ? colour_of(3) : colour_of(i),
+      panel.mark(points[at++], size.gpus == run.gpus ? ink : colour_of(i),
                  fmt::format("{}: {} GPUs, {} days, MFU {}{}", run.name, count_text(static_cast<double>(size.gpus)),
                              number_text(size.days), percent_text(size.mfu),
                              size.dollars ? ", " + dollars_text(*size.dollars) : ""),
                  money ? count_text(static_cast<double>(size.gpus)) : "", i % 2 == 1);
     }
-    if (!points.empty() && answer.clusters.size() > 1) panel.key(i, colour_of(i), run.name);
+    if (!points.empty() && answer.clusters.size() > 1) panel.key(drawn++, colour_of(i), shortened(run.name, 24));
     ++i;
   }
   return std::move(panel).text();
@@ -180,7 +181,7 @@ std::string date_panel(const Answer& answer, double x0, double y0) {
   y.add(0);
   for (const int count : histogram.counts) y.add(count);
   x.add(histogram.from), x.add(histogram.from + width * static_cast<double>(histogram.counts.size()));
-  Panel panel(x0, y0, fmt::format("When it ends: {} simulated runs", run.campaign.trials), x.linear(0.03),
+  Panel panel(x0, y0, fmt::format("When it ends: {} simulated runs", count_text(run.campaign.trials)), x.linear(0.03),
               {0, y.high * 1.15, 0, 1});
   panel.axes("days on the calendar", "runs", plain, plain);
   for (std::size_t i = 0; i < histogram.counts.size(); ++i) {
@@ -189,7 +190,7 @@ std::string date_panel(const Answer& answer, double x0, double y0) {
                  fmt::format("{} runs between {} and {} days", histogram.counts[i], number_text(from, 4),
                              number_text(from + width, 4)));
   }
-  panel.upright(run.campaign.days.p10, svg::colours[2], "10%");
+  panel.upright(run.campaign.days.p10, svg::colours[2], "10%", true);
   panel.upright(run.campaign.days.p90, svg::colours[3], "90%");
   return std::move(panel).text();
 }

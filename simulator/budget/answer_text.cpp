@@ -23,10 +23,21 @@ std::string title(const Paint& paint, const std::string& text) { return "\n" + p
 
 std::string loss_text(double loss) { return fmt::format("{:.4f}", loss); }
 
+std::string energy_text(Joules energy) {
+  return energy.si() < 3.6e9 ? to_text(energy) : number_text(energy.si() / 3.6e9) + " MWh";
+}
+
 std::string parameters_text(const ClusterAnswer& run) {
   std::string text = size_text(run.parameters) + " parameters";
   if (run.active_parameters < 0.999 * run.parameters) text += ", " + size_text(run.active_parameters) + " active";
   return text;
+}
+
+/// Below the fitted runs as above them to two digits.
+std::string times_text(double factor) {
+  if (factor >= 1e6) return fmt::format("{:.1e} x", factor);
+  const double unit = factor < 100 ? 1 : std::pow(10.0, std::floor(std::log10(factor)) - 1);
+  return number_text(factor < 100 ? factor : std::round(factor / unit) * unit, 2) + " x";
 }
 
 std::string step_text(const PacedPhase& phase) {
@@ -83,10 +94,14 @@ std::string answer_of(const ClusterAnswer& run, const Answer& all, const Paint& 
   page += labelled("plan", plan_text(main.job.plan));
   page += labelled("step", step_text(main));
   const CampaignOutcome& campaign = run.campaign;
-  page += labelled("calendar", paint.strong(days_text(campaign.days.mean)) +
-                                   fmt::format(" ({} to {}, 80%), goodput {}", number_text(campaign.days.p10, 4),
-                                               number_text(campaign.days.p90, 4), percent_text(campaign.goodput)));
-  page += labelled("GPU-hours", count_text(std::round(run.gpu_hours)));
+  page += labelled("calendar", fmt::format("{}, 80% by failures), goodput {}",
+                                           days_range_text(campaign.days.mean, campaign.days.p10, campaign.days.p90),
+                                           percent_text(campaign.goodput)));
+  if (const auto& ends = run.days_of_step_interval) {
+    page += labelled("", fmt::format("{} to {}, as the step's interval has it, 90%", days_text(ends->first),
+                                     days_text(ends->second)));
+  }
+  page += labelled("GPU-hours", gpu_hours_text(run.gpu_hours));
   if (const auto dollars = run.dollars()) {
     std::string parts;
     for (const Bill::Part& part : run.bill->parts) {
@@ -94,15 +109,21 @@ std::string answer_of(const ClusterAnswer& run, const Answer& all, const Paint& 
     }
     page += labelled("cost", paint.strong(dollars_text(*dollars)) + " (" + parts + ")");
   }
-  page += labelled(
-      "energy", fmt::format("{} MWh at the meter ({} a GPU in a step)", number_text(run.energy.facility.si() / 3.6e9),
-                            to_text(run.power_per_gpu)) +
-                    (run.energy.tonnes_co2e > 0 ? fmt::format(", {} t CO2e", number_text(run.energy.tonnes_co2e))
-                                                : std::string()));
+  page += labelled("energy",
+                   fmt::format("{} at the meter ({} a GPU in a step)", energy_text(run.energy.facility),
+                               to_text(run.power_per_gpu)) +
+                       (run.energy.tonnes_co2e > 0 ? fmt::format(", {} t CO2e", number_text(run.energy.tonnes_co2e))
+                                                   : std::string()));
   if (run.life) {
     page += labelled("serving",
                      fmt::format("{} more to serve it, {} of training and serving", compute_text(run.life->inference),
                                  percent_text(run.life->inference / run.life->flops())));
+    if (run.life->dollars() > 0) {
+      page += labelled(
+          "", fmt::format("{} to serve it and {} to train it at the prices of `inference`, by which its "
+                          "size is chosen",
+                          dollars_text(run.life->inference_dollars), dollars_text(run.life->training_dollars)));
+    }
   }
   return page;
 }
@@ -125,8 +146,10 @@ std::string calendar(const ClusterAnswer& run, const Paint& paint) {
   page += labelled("checkpoint", fmt::format("{} every {}: training stands still for {}, it is safe after {}",
                                              to_text(run.checkpoint.size), to_text(campaign.checkpoint_interval),
                                              to_text(run.checkpoint.stall), to_text(run.checkpoint.write)));
-  page += labelled("spare nodes", fmt::format("{}, {} recommended; {} in repair on average", campaign.spare_nodes,
-                                              campaign.recommended_spares, number_text(campaign.nodes_in_repair)));
+  page += labelled(
+      "spare nodes",
+      fmt::format("{}, {} recommended; {} in repair on average", count_text(static_cast<double>(campaign.spare_nodes)),
+                  count_text(static_cast<double>(campaign.recommended_spares)), number_text(campaign.nodes_in_repair)));
   for (const std::string& remark : campaign.remarks) page += labelled("", remark);
   return page;
 }
@@ -173,7 +196,7 @@ std::string laws(const Answer& answer, const ClusterAnswer& run, const Paint& pa
                                            short_size_text(law.range->parameters.second))
                              : "",
                    short_size_text(law.size.tokens), number_text(law.size.tokens / law.size.parameters),
-                   law.loss ? loss_text(*law.loss) : "", law.beyond != 1 ? number_text(law.beyond, 2) + " x" : ""});
+                   law.loss ? loss_text(*law.loss) : "", law.beyond != 1 ? times_text(law.beyond) : ""});
   }
   page += indented(table.to_string());
   if (answer.over_training) {
@@ -205,20 +228,24 @@ std::string iso_flop(const Answer& answer, const Paint& paint) {
 
 std::string sizes(const ClusterAnswer& run, const Paint& paint) {
   if (run.sizes.size() < 2) return "";
-  TextTable table({{"GPUs", Align::right},
-                   {"days", Align::right},
-                   {"MFU", Align::right},
-                   {"GPU-hours", Align::right},
-                   {"cost", Align::right},
-                   {""}});
+  const bool priced = run.bill.has_value();
+  std::vector<TextTable::Column> columns{
+      {"GPUs", Align::right}, {"days", Align::right}, {"MFU", Align::right}, {"GPU-hours", Align::right}};
+  if (priced) columns.push_back({"cost", Align::right});
+  columns.push_back({""});
+  TextTable table(columns);
   for (const ClusterAnswer::Size& size : run.sizes) {
-    if (!size.problem.empty()) {
-      table.add_row({count_text(static_cast<double>(size.gpus)), "-", "", "", "", shortened(size.problem, 60)});
-      continue;
+    std::vector<std::string> row{count_text(static_cast<double>(size.gpus))};
+    const bool runs = size.problem.empty();
+    if (runs) {
+      row.insert(row.end(), {number_text(size.days), percent_text(size.mfu),
+                             size.gpu_hours < 1000 ? gpu_hours_text(size.gpu_hours) : short_size_text(size.gpu_hours)});
+    } else {
+      row.insert(row.end(), {"-", "", ""});
     }
-    table.add_row({count_text(static_cast<double>(size.gpus)), number_text(size.days), percent_text(size.mfu),
-                   short_size_text(size.gpu_hours), size.dollars ? dollars_text(*size.dollars) : "",
-                   size.gpus == run.gpus ? "this cluster" : ""});
+    if (priced) row.push_back(size.dollars ? dollars_text(*size.dollars) : "");
+    row.push_back(!runs ? shortened(size.problem, 60) : size.gpus == run.gpus ? "this cluster" : "");
+    table.add_row(std::move(row));
   }
   return title(paint, "The same run on fewer and more GPUs") + indented(table.to_string());
 }
@@ -233,16 +260,18 @@ std::string what_if(const Answer& answer, const Paint& paint) {
                    {"loss", Align::right},
                    {"days", Align::right},
                    {priced ? "cost" : "", Align::right}});
+  std::string impossible;
   for (const WhatIf& line : answer.what_if) {
     if (!line.problem.empty()) {
       table.add_row({line.change, "-", "", "", "", ""});
+      impossible += wrapped("  - ", line.change + ": impossible, " + line.problem);
       continue;
     }
     table.add_row({line.change, short_size_text(line.parameters), short_size_text(line.tokens),
                    line.loss ? loss_text(*line.loss) : "", number_text(line.days),
                    line.dollars ? dollars_text(*line.dollars) : ""});
   }
-  return title(paint, "What would change the answer") + indented(table.to_string());
+  return title(paint, "What would change the answer") + indented(table.to_string()) + impossible;
 }
 
 std::string assumed(const Answer& answer, const Paint& paint) {

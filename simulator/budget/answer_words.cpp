@@ -50,10 +50,23 @@ std::string dollars_text(double dollars) {
 }
 
 std::string days_text(double days) {
+  if (days < 1.0 / 1440) return to_text(Seconds(days * 86400));
   if (days < 1.0 / 24) return number_text(days * 1440) + " minutes";
   if (days < 2) return number_text(days * 24) + " hours";
   return number_text(days) + " days";
 }
+
+std::string days_range_text(double days, double from, double to) {
+  const auto [scale, unit] = days < 1.0 / 1440 ? std::pair(86400.0, "s")
+                             : days < 1.0 / 24 ? std::pair(1440.0, "minutes")
+                             : days < 2        ? std::pair(24.0, "hours")
+                                               : std::pair(1.0, "days");
+  // As many digits as tell the ends apart, so that the mean does not seem to lie outside of them.
+  return fmt::format("{} {} ({} to {}", number_text(days * scale, 4), unit, number_text(from * scale, 4),
+                     number_text(to * scale, 4));
+}
+
+std::string gpu_hours_text(double hours) { return hours < 1000 ? number_text(hours) : count_text(std::round(hours)); }
 
 std::string plan_text(const ParallelPlan& p) {
   std::string text = fmt::format("TP {}", p.tensor_parallel);
@@ -68,7 +81,7 @@ std::string plan_text(const ParallelPlan& p) {
 }
 
 std::string shape_text(const Architecture& m) {
-  std::string text = fmt::format("{} layers x {}, {} heads", m.layers, m.hidden, m.heads);
+  std::string text = fmt::format("{} layer{} x {}, {} heads", m.layers, m.layers == 1 ? "" : "s", m.hidden, m.heads);
   if (m.kv_heads != m.heads) text += fmt::format(" ({} for keys and values)", m.kv_heads);
   if (m.ffn) text += fmt::format(", FFN {}", *m.ffn);
   if (m.moe) {
@@ -82,7 +95,8 @@ std::string budget_text(const Budget& budget) {
   switch (budget.kind) {
     case Budget::Kind::none: return "a model and its tokens";
     case Budget::Kind::compute: return compute_text(Flops(budget.amount));
-    case Budget::Kind::gpu_hours: return size_text(budget.amount) + " GPU-hours";
+    case Budget::Kind::gpu_hours:
+      return (budget.amount < 1000 ? gpu_hours_text(budget.amount) : size_text(budget.amount)) + " GPU-hours";
     case Budget::Kind::dollars: return dollars_text(budget.amount);
     case Budget::Kind::days: return days_text(budget.amount) + " on the calendar";
     case Budget::Kind::loss: return fmt::format("a loss of {:g}", budget.amount);

@@ -59,6 +59,8 @@ std::string problem_of(const CampaignInput& input) {
   }
   if (input.checkpoint_interval && !(*input.checkpoint_interval > Seconds(0)))
     return "a checkpoint interval that is not above zero";
+  if (input.spikes.per_step > 1)
+    return fmt::format("{} loss spikes a step: at most one can be", number_text(input.spikes.per_step));
   if (!is_share(input.spikes.per_step) || input.spikes.back_steps < 0) return "loss spikes that cannot be";
   if (input.spikes.per_step * static_cast<double>(input.spikes.back_steps) >= 1) {
     return fmt::format("a loss spike every {} steps that goes back {}: the run never ends",
@@ -83,16 +85,25 @@ double best_goodput(const CampaignInput& input, Seconds mttf) {
 
 /// What would let half of the time be useful.
 std::string never_ends(const CampaignInput& input, Seconds mttf, double goodput) {
+  const double gpus = static_cast<double>(input.nodes) * input.gpus_per_node;
+  if (const double best = best_goodput(input, mttf); input.checkpoint_interval && best >= least_goodput) {
+    return fmt::format(
+        "the run never ends: {} GPUs fail every {} on average, before a checkpoint every {} is reached. At the best "
+        "interval, {}, {} of the time would be useful",
+        count_text(gpus), to_text(mttf), to_text(*input.checkpoint_interval),
+        to_text(std::max(optimal_interval(input.checkpoint.stall, mttf), input.checkpoint.shortest_interval)),
+        percent_text(best));
+  }
   double factor = 1;
   while (factor < 1e9 && best_goodput(input, mttf * factor) < 0.5) factor *= 1.05;
-  const double gpus = static_cast<double>(input.nodes) * input.gpus_per_node;
+  const double enough = std::floor(gpus / factor);
   return fmt::format(
       "the run never ends: {} GPUs fail every {} on average, and after a failure it takes {} until they train again, "
-      "so that {} of the time would be useful. Half of it would be on {} GPUs, or with failures {} times rarer; faster "
-      "detection, restarts and checkpoints help as well",
+      "so that {} of the time would be useful. Half of it would be {}with failures {} times rarer; faster detection, "
+      "restarts and checkpoints help as well",
       count_text(gpus), to_text(mttf), to_text(time_to_restart(input)),
-      goodput < 1e-4 ? "next to nothing" : percent_text(goodput), count_text(std::floor(gpus / factor)),
-      number_text(factor, 2));
+      goodput < 1e-4 ? "next to nothing" : percent_text(goodput),
+      enough >= 1 ? fmt::format("on {} GPUs, or ", count_text(enough)) : std::string(), number_text(factor, 2));
 }
 
 /// What no expectation said beforehand.

@@ -65,10 +65,19 @@ std::optional<PacedPhase> with_plan_of(const PacedPhase& other, const Job& base,
   return found;
 }
 
-/// The reasons why plans of a space cannot be, the most frequent one first.
-std::string reasons_of(const Tally& tally) {
-  std::vector<std::pair<std::string, std::uint64_t>> all(tally.infeasible.begin(), tally.infeasible.end());
-  std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.second > b.second; });
+using Reasons = std::vector<std::pair<std::string, std::uint64_t>>;
+
+/// Why plans of a space cannot be. First memory, which is what no other degree mends; then the most frequent.
+Reasons reasons_of(const Tally& tally) {
+  Reasons all(tally.infeasible.begin(), tally.infeasible.end());
+  const auto rank = [](const auto& reason) {
+    return std::pair(reason.first.find("memory") == std::string::npos, -static_cast<double>(reason.second));
+  };
+  std::sort(all.begin(), all.end(), [&](const auto& a, const auto& b) { return rank(a) < rank(b); });
+  return all;
+}
+
+std::string words_of(const Reasons& all) {
   std::string text;
   for (std::size_t i = 0; i < all.size() && i < 3; ++i) {
     text += fmt::format("{}{}: {}", i > 0 ? "; " : "", count_text(static_cast<double>(all[i].second)), all[i].first);
@@ -96,10 +105,12 @@ std::optional<PacedPhase> searched(const Job& base, const RecipePhase& phase, co
   }
   pace.tally += tally;
   if (!best) {
-    pace.problem = fmt::format("no plan of {} considered runs with sequences of {} tokens on {} GPUs ({})",
-                               count_text(static_cast<double>(tally.considered)),
-                               count_text(static_cast<double>(phase.sequence_length)),
-                               count_text(static_cast<double>(base.cluster.gpus)), reasons_of(tally));
+    const Reasons reasons = reasons_of(tally);
+    pace.reason = reasons.empty() ? "nothing to try" : reasons.front().first;
+    pace.problem = fmt::format(
+        "no plan of {} considered runs with sequences of {} tokens on {} GPU{} ({})",
+        count_text(static_cast<double>(tally.considered)), count_text(static_cast<double>(phase.sequence_length)),
+        count_text(static_cast<double>(base.cluster.gpus)), base.cluster.gpus == 1 ? "" : "s", words_of(reasons));
   }
   return best;
 }

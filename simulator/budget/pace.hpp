@@ -38,6 +38,7 @@ struct Pace {
   Tally tally;  ///< of all searches
   double search_s = 0;
   std::string problem;  ///< why there is no plan; empty: there is one for every phase
+  std::string reason;   ///< the one that decides, in a few words
 
   /// Of all steps, when nothing ever goes wrong.
   Seconds productive() const;

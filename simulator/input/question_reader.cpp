@@ -15,6 +15,7 @@
 #include "simulator/input/scenario_reader.hpp"
 #include "simulator/input/sweep_reader.hpp"
 #include "simulator/units/calendar.hpp"
+#include "simulator/units/text.hpp"
 
 namespace stepcast {
 namespace {
@@ -130,6 +131,9 @@ double amount(const YamlValue& value, double most = 1e36) {
   return number;
 }
 
+/// A hundred times the largest published batch, DeepSeek-V3's 63 million (arXiv 2412.19437, sec. 4.2).
+constexpr double most_batch_tokens = 6.4e9;
+
 double share(const YamlValue& value) { return value.number({0, 1}); }
 
 /// Values of a map that may also stand one map further out.
@@ -161,7 +165,7 @@ class Reader {
     read_inference(map);
     read_clusters(map);
     read_training(map);
-    if (const auto trials = map.find("trials")) question_.trials = static_cast<int>(trials->integer({1, 1'000'000}));
+    if (const auto trials = map.find("trials")) question_.trials = static_cast<int>(trials->integer({1, 100'000}));
     if (const auto seed = map.find("seed")) question_.seed = static_cast<std::uint64_t>(seed->integer({}));
     map.finish();
     question_.learned = load_learned_errors();
@@ -282,6 +286,12 @@ class Reader {
       for (const PresetInfo& known : list_presets("scaling-laws"))
         question_.other_laws.push_back(load_scaling_law(known.name));
     }
+    for (ScalingLaw& other : question_.other_laws) {
+      const bool counts_repetition = other.form && std::holds_alternative<ParametricLoss>(*other.form);
+      if (question_.law.unique_tokens && counts_repetition)
+        other = with_unique_tokens(other, *question_.law.unique_tokens,
+                                   other.repetition.value_or(*question_.law.repetition));
+    }
   }
 
   void read_inference(YamlMap& map) {
@@ -338,8 +348,9 @@ class Reader {
                plan = map.find("plan");
     option.base = base ? load_base(*base) : read_base(cluster, framework, plan, place);
     if (base && cluster) throw cluster->error("the base has its cluster: one of the two");
-    option.name =
-        base ? option.base.name : fmt::format("{} x {}", option.base.cluster.gpus, option.base.cluster.gpu.name);
+    option.name = base ? option.base.name
+                       : fmt::format("{} x {}", count_text(static_cast<double>(option.base.cluster.gpus)),
+                                     option.base.cluster.gpu.name);
     read_space(map, option);
     read_failures(map, option);
     read_checkpoint(map, option);
@@ -474,7 +485,7 @@ class Reader {
       common.sequence_length = length->integer({1, 100'000'000});
     else
       assume("training.sequence_length: 8192");
-    if (const auto batch = training.find("batch_tokens")) common.batch_tokens = amount(*batch, 1e12);
+    if (const auto batch = training.find("batch_tokens")) common.batch_tokens = amount(*batch, most_batch_tokens);
     if (const auto phases = training.find("phases")) {
       read_phases(*phases, common);
     } else {
@@ -482,9 +493,12 @@ class Reader {
     }
     for (RecipeRule& rule : question_.recipe) {
       if (rule.batch_tokens > 0) continue;
-      rule.batch_tokens = usual_batch();
-      assume(fmt::format("training.batch_tokens: {:g}, the power of two nearest to DeepSeek LLM's 0.292 C^0.327",
-                         rule.batch_tokens));
+      const double sequence = static_cast<double>(rule.sequence_length);
+      rule.batch_tokens = std::max(usual_batch(), sequence);
+      assume(rule.batch_tokens == sequence
+                 ? fmt::format("training.batch_tokens: {}, one sequence", count_text(sequence))
+                 : fmt::format("training.batch_tokens: {}, the power of two nearest to DeepSeek LLM's 0.292 C^0.327",
+                               count_text(rule.batch_tokens)));
     }
     for (const RecipeRule& rule : question_.recipe) {
       if (rule.batch_tokens < static_cast<double>(rule.sequence_length))
@@ -511,7 +525,7 @@ class Reader {
       if (until) rule.until = amount(*until, 1e18);
       if (last) rule.last = amount(*last, 1e18);
       if (until && last) throw last->error("until and last: one of the two");
-      if (const auto batch = map.find("batch_tokens")) rule.batch_tokens = amount(*batch, 1e12);
+      if (const auto batch = map.find("batch_tokens")) rule.batch_tokens = amount(*batch, most_batch_tokens);
       if (const auto length = map.find("sequence_length")) rule.sequence_length = length->integer({1, 100'000'000});
       map.finish();
       if (until && *rule.until <= before)

@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
+#include <rapidcheck/gtest.h>
 
 #include "simulator/base/error.hpp"
 #include "simulator/budget/answer_formats.hpp"
@@ -58,7 +59,97 @@ TEST(Answer, SpendsTheBudgetOfEachKind) {
   EXPECT_NEAR(flops.compute.si(), 1e22, 1e17);
 
   const ClusterAnswer loss = best(answer(asked(std::string("budget: {loss: 2.1}\n") + cluster)));
-  EXPECT_NEAR(*loss.loss, 2.1, 0.0005);  // the model that can be built is within 2% of the wanted one
+  EXPECT_NEAR(*loss.loss, 2.1, 1e-6);
+}
+
+// Kaplan's N leaves out the embeddings, which are most of a small model: the loss asked for is that of the law's own N.
+TEST(Answer, ReachesTheLossByWhatTheLawCallsN) {
+  for (const char* law : {"kaplan", "besiroglu", "muennighoff"}) {
+    const ClusterAnswer run = best(answer(asked(fmt::format("budget: {{loss: 3}}\nlaw: {}\n{}", law, cluster))));
+    ASSERT_EQ(run.problem, "") << law;
+    EXPECT_NEAR(*run.loss, 3, 1e-6) << law;
+  }
+}
+
+// What is asked for is what is spent, whatever the budget, the cluster and what they cost.
+RC_GTEST_PROP(Answer, SpendsWhatThereIs, ()) {
+  const double amount = std::exp(0.01 * *rc::gen::inRange(0, 300));  // 1 to 20
+  const int nodes = *rc::gen::inRange(1, 17);
+  const bool a100 = *rc::gen::arbitrary<bool>();
+  const std::string kind = *rc::gen::element<std::string>("days", "gpu_hours", "dollars");
+  const double hours = amount * 2 * 24 * nodes * 8;  // two to forty days
+  Question question = asked(fmt::format(
+      "budget: {{{}: {}}}\ncluster: {{node: {}, nodes: {}, fabric: {}}}\nprice: 3 USD/GPU-hour\n"
+      "egress: 10 TB\nstorage_price: {{egress: 0.05 USD/GB}}\ncompare_laws: [besiroglu]\n"
+      "training: {{sequence_length: 4096, batch_tokens: 4194304}}\nspace: {{tensor_parallel: [1, 8], zero: [1]}}\n",
+      kind,
+      kind == "days"      ? 2 * amount
+      : kind == "dollars" ? 3 * hours + 500
+                          : hours,
+      a100 ? "dgx-a100-80gb" : "dgx-h100", nodes, a100 ? "hdr200x8" : "ndr400x8"));
+  question.trials = 100;
+  const ClusterAnswer run = best(answer(question));
+  RC_ASSERT(run.problem == "");
+  const double spent = kind == "days" ? run.campaign.days.mean : kind == "dollars" ? *run.dollars() : run.gpu_hours;
+  RC_ASSERT(std::abs(spent / question.budget.amount - 1) < 0.0021);
+}
+
+// A year of 128 GPUs and a node's spare GPUs is paid whatever is trained: half of its price buys no run at all.
+TEST(Answer, ABudgetBelowTheReservationIsTooLittle) {
+  const std::string price = "price: {reserved: {price: 2 USD/GPU-hour, discount: 0.25, term: 1 year}}\n";
+  const double year = 1.5 * 128 * 8766;
+  const ClusterAnswer little =
+      best(answer(asked(fmt::format("budget: {{dollars: {}}}\n{}{}", year / 2, price, cluster))));
+  EXPECT_NE(little.problem.find("less than what any run takes here"), std::string::npos) << little.problem;
+  EXPECT_NE(little.problem.find("reserved beyond the run"), std::string::npos) << little.problem;
+  EXPECT_TRUE(little.possible.empty());
+
+  const ClusterAnswer free =
+      best(answer(asked(std::string("budget: {dollars: 1M}\nprice: 0 USD/GPU-hour\n") + cluster)));
+  EXPECT_NE(free.problem.find("dollars do not bound"), std::string::npos) << free.problem;
+}
+
+// Where spending goes in steps of a term, the last term is used as far as it goes and no further one begun.
+TEST(Answer, TermsOfAReservationAreNotOverspent) {
+  const ClusterAnswer run = best(answer(asked(
+      std::string("budget: {dollars: 150k}\nprice: {reserved: {price: 2 USD/GPU-hour, discount: 0, term: 10 days}}\n") +
+      cluster)));
+  ASSERT_EQ(run.problem, "");
+  const double term = 2.0 * 240 * static_cast<double>(run.gpus_held);
+  EXPECT_NEAR(*run.dollars() / term, 2, 0.01);  // of 150,000: two terms, 130,560 with the spare node
+  EXPECT_LE(*run.dollars(), 150e3);
+  EXPECT_GT(run.campaign.days.mean, 19);
+}
+
+// By a law without a loss the most compute is best, not what is cheapest by a thousandth.
+TEST(Answer, ALawWithoutLossPrefersTheClusterThatTrainsMore) {
+  const Answer result = answer(asked(R"(
+law: llama3
+budget: {dollars: 100k}
+compare_laws: [llama3]
+training: {sequence_length: 4096, batch_tokens: 2M}
+clusters:
+  - {name: dear, cluster: {node: dgx-h100, nodes: 8, fabric: ndr400x8}, price: 8 USD/GPU-hour}
+  - {name: cheap, cluster: {node: dgx-h100, nodes: 8, fabric: ndr400x8}, price: 2 USD/GPU-hour}
+  - {name: dearer, cluster: {node: dgx-h100, nodes: 8, fabric: ndr400x8}, price: 9 USD/GPU-hour}
+)"));
+  EXPECT_EQ(best(result).name, "cheap");
+  EXPECT_GT(best(result).compute / result.clusters[0].compute, 3.5);
+}
+
+// The calendar's interval by failures contains its mean as printed; that of the step is as wide as the step's own.
+TEST(Answer, TheCalendarSaysHowFarTheStepMayBeOff) {
+  const Answer result = answer(asked(std::string("budget: {flops: 1e22}\n") + cluster));
+  const ClusterAnswer& run = best(result);
+  ASSERT_TRUE(run.days_of_step_interval);
+  const auto& interval = *run.pace.main().report.interval;
+  const auto [low, high] = *run.days_of_step_interval;
+  EXPECT_LT(low, run.campaign.days.mean);
+  EXPECT_NEAR(high / run.campaign.days.mean, interval.second / run.pace.main().report.step_time, 0.02);
+  for (const WhatIf& line : result.what_if) {
+    if (line.change != "steps as slow as the interval's end") continue;
+    EXPECT_NEAR(line.days, high, 0.02 * high);
+  }
 }
 
 // The same run asked for from its two ends.
@@ -103,6 +194,47 @@ training: {sequence_length: 2048, batch_tokens: 6M}
   EXPECT_NE(run.problem.find("does not fit in memory"), std::string::npos) << run.problem;
   ASSERT_FALSE(run.possible.empty());
   EXPECT_NE(run.possible[0].find("GPUs"), std::string::npos);
+
+  // The same without a network: 16 bytes a parameter (Rajbhandari et al. 2020) of 1.008e12 fill 188 to 190 GPUs of 80 GiB
+  // or 80 GB.
+  const ClusterAnswer alone = best(answer(asked(R"(
+model: gpt-1t
+tokens: 450B
+cluster: {node: dgx-h100, nodes: 1, gpus_per_node: 1}
+training: {sequence_length: 2048, batch_tokens: 6M}
+)")));
+  EXPECT_NE(alone.problem.find("(12: does not fit in memory"), std::string::npos) << alone.problem;
+  ASSERT_EQ(alone.possible.size(), 2U);
+  EXPECT_NE(alone.possible[0].find("fill 190 of these"), std::string::npos) << alone.possible[0];
+  EXPECT_NE(alone.possible[1].find("parameters on this GPU"), std::string::npos) << alone.possible[1];
+}
+
+// A budget of a millionth of a model, and one of more than there can be, are answers and not errors of the file.
+TEST(Answer, BudgetsWithoutAModelSayWhatWouldDo) {
+  const ClusterAnswer tiny = best(answer(asked(std::string("budget: {flops: 1e14}\n") + cluster)));
+  EXPECT_NE(tiny.problem.find("it asks for a model of"), std::string::npos) << tiny.problem;
+  ASSERT_EQ(tiny.possible.size(), 1U);
+  EXPECT_NE(tiny.possible[0].find("FLOPs"), std::string::npos);
+  const ClusterAnswer huge = best(answer(asked(std::string("budget: {gpu_hours: 1e15}\n") + cluster)));
+  EXPECT_NE(huge.problem, "");
+}
+
+// What no number of GPUs mends is not answered with another number of GPUs.
+TEST(Answer, StorageThatNeverReadsItsCheckpointIsNotMendedByGpus) {
+  const ClusterAnswer run = best(
+      answer(asked(std::string("budget: {flops: 1e22}\ncheckpoint: {write: 1 B/s, mode: synchronous}\n") + cluster)));
+  EXPECT_NE(run.problem.find("never ends"), std::string::npos) << run.problem;
+  EXPECT_EQ(run.problem.find("on 0 GPUs"), std::string::npos) << run.problem;
+  EXPECT_TRUE(run.possible.empty()) << run.possible[0];
+}
+
+TEST(Answer, LessThanAStepIsNoRun) {
+  const ClusterAnswer run = best(answer(asked(R"(
+budget: {flops: 1e18}
+cluster: {node: dgx-h100, nodes: 2, fabric: ndr400x8}
+training: {sequence_length: 4096, batch_tokens: 4B}
+)")));
+  EXPECT_NE(run.problem.find("less than one step"), std::string::npos) << run.problem;
 }
 
 TEST(Answer, AFixedModelGetsTheTokensThatTheBudgetBuys) {
@@ -144,6 +276,9 @@ TEST(AnswerWords, RoundIntoTheNextScale) {
   EXPECT_EQ(short_size_text(4194304), "4.19 M");
   EXPECT_EQ(compute_text(Flops(5.76e23)), "5.76e23 FLOPs");
   EXPECT_EQ(days_text(0.01), "14.4 minutes");
+  EXPECT_EQ(days_text(1e-5), "864 ms");
+  EXPECT_EQ(days_range_text(14.06, 14.01, 14.07), "14.06 days (14.01 to 14.07");
+  EXPECT_EQ(days_range_text(0.01, 0.009972, 0.0101), "14.40 minutes (14.36 to 14.54");
 }
 
 // --- bad input ---------------------------------------------------------------------------------------------------
@@ -173,6 +308,26 @@ TEST(QuestionReader, RefusesWhatMakesNoSense) {
   EXPECT_NE(refusal("budget: {days: 3}\nreliability: lama3-16k-h100\n" + c).find("did you mean"), std::string::npos);
   EXPECT_NE(refusal("budget: {days: 3}\nspace: {tensor_paralel: [1]}\n" + c).find("did you mean"), std::string::npos);
   EXPECT_NE(refusal("budget: {days: 3}\nplan: {global_batch: 8}\n" + c).find("follows from"), std::string::npos);
+}
+
+// Nobody asked for a batch: the default one holds a sequence.
+TEST(QuestionReader, TheUsualBatchHoldsASequence) {
+  const Question question = asked(R"(
+budget: {flops: 1e19}
+cluster: {node: dgx-h100, nodes: 2, fabric: ndr400x8}
+training: {sequence_length: 1048576}
+)");
+  EXPECT_EQ(question.recipe[0].batch_tokens, 1048576);
+}
+
+// A law that is compared with has as much text as the one that decides.
+TEST(QuestionReader, ScarceTextIsScarceByEveryLawThatCountsIt) {
+  const Question question = asked(
+      "unique_tokens: 50B\nbudget: {flops: 1e23}\ncluster: {node: dgx-h100, nodes: 2, "
+      "fabric: ndr400x8}\ncompare_laws: [muennighoff, hoffmann-approach-3, llama3]\n");
+  EXPECT_EQ(question.other_laws[0].unique_tokens, 50e9);
+  EXPECT_EQ(question.other_laws[1].unique_tokens, 50e9);
+  EXPECT_FALSE(question.other_laws[2].unique_tokens);
 }
 
 TEST(QuestionReader, PhasesHaveOneThatTakesWhatIsLeft) {
