@@ -50,6 +50,9 @@ struct Start {
   const Pace* plans() const { return near != nullptr && keeps_plans ? &near->pace : nullptr; }
 };
 
+/// Nobody plans for longer; and failures of longer runs are too many to be simulated.
+constexpr Seconds longest_run = 10 * year;
+
 /// The run of a model of the wanted size on one cluster.
 class Run {
  public:
@@ -95,6 +98,10 @@ class Run {
     base.model = run.model;
     run.pace = pace_of(base, phases_of(question_.recipe, run.tokens), option_.space, known);
     run.problem = run.pace.problem;
+    if (const Seconds steps = run.pace.productive(); run.problem.empty() && steps > longest_run) {
+      run.problem = fmt::format("its steps alone take {} years on {} GPUs", size_text(steps / year),
+                                count_text(static_cast<double>(run.gpus)));
+    }
     if (run.problem.empty()) spend(run);
     return run;
   }
@@ -388,7 +395,11 @@ std::vector<std::string> possible_instead(const Question& question, const Cluste
     probe.tokens = tokens;
     ClusterOption other = option;
     other.base.cluster.gpus = gpus;
+    Job base = other.base;
+    base.model = model;
     try {
+      if (failed.pace.phases.empty())
+        return !pace_of(base, phases_of(probe.recipe, tokens), other.space).phases.empty();
       return Run(probe, other).of({count_parameters(model).active, tokens}, nullptr).problem.empty();
     } catch (const UserError&) {
       return false;  // such as nodes that nothing joins
@@ -411,10 +422,10 @@ std::vector<std::string> possible_instead(const Question& question, const Cluste
   if (found.empty() && of_memory) {
     // 16 bytes a parameter: Rajbhandari et al. 2020 (arXiv 1910.02054), sec. 3.1.
     const double needed = std::ceil(16 * failed.parameters / option.base.cluster.gpu.memory.value.si());
-    found.push_back(
-        fmt::format("more GPUs, and a fabric that joins them: weights, gradients and Adam's moments alone, 16 bytes a "
-                    "parameter, fill {} of these",
-                    count_text(needed)));
+    found.push_back(fmt::format(
+        "more GPUs{}: weights, gradients and Adam's moments alone, 16 bytes a "
+        "parameter, fill {} of these",
+        option.base.cluster.fabric.name == "none" ? ", and a fabric that joins them" : "", count_text(needed)));
   }
   for (double n = failed.active_parameters / 2; n > 5e7; n /= 2) {
     probe.model.reset();

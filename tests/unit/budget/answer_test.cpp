@@ -91,7 +91,11 @@ RC_GTEST_PROP(Answer, SpendsWhatThereIs, ()) {
   const ClusterAnswer run = best(answer(question));
   RC_ASSERT(run.problem == "");
   const double spent = kind == "days" ? run.campaign.days.mean : kind == "dollars" ? *run.dollars() : run.gpu_hours;
-  RC_ASSERT(std::abs(spent / question.budget.amount - 1) < 0.0021);
+  // A planned interruption more or less is a jump of the calendar: a budget that ends at one is not spent to its end.
+  const Reliability& reliability = question.clusters[0].reliability;
+  const double jump = 1.5 * (reliability.planned_time.value + reliability.restart.value) / run.wall();
+  RC_ASSERT(spent / question.budget.amount < 1.0021);
+  RC_ASSERT(spent / question.budget.amount > 0.9979 - jump);
 }
 
 // A year of 128 GPUs and a node's spare GPUs is paid whatever is trained: half of its price buys no run at all.
@@ -217,6 +221,9 @@ TEST(Answer, BudgetsWithoutAModelSayWhatWouldDo) {
   EXPECT_NE(tiny.possible[0].find("FLOPs"), std::string::npos);
   const ClusterAnswer huge = best(answer(asked(std::string("budget: {gpu_hours: 1e15}\n") + cluster)));
   EXPECT_NE(huge.problem, "");
+  // 8.03e9 parameters at the peak of 128 H100s, 989.4e12 FLOP/s: 1e8 days would be 2.7e5 years; nothing is simulated.
+  const ClusterAnswer endless = best(answer(asked(std::string("budget: {days: 1e8}\nmodel: llama3.1-8b\n") + cluster)));
+  EXPECT_NE(endless.problem.find("years on 128 GPUs"), std::string::npos) << endless.problem;
 }
 
 // What no number of GPUs mends is not answered with another number of GPUs.
