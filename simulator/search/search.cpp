@@ -20,26 +20,12 @@
 
 #include "simulator/base/error.hpp"
 #include "simulator/evaluator.hpp"
+#include "simulator/search/leaders.hpp"
 #include "simulator/search/lower_bound.hpp"
 #include "simulator/search/message.hpp"
+#include "simulator/search/walk.hpp"
 
 namespace stepcast {
-
-std::uint64_t Tally::infeasible_sum() const {
-  std::uint64_t sum = 0;
-  for (const auto& [reason, count] : infeasible) sum += count;
-  return sum;
-}
-
-Tally& Tally::operator+=(const Tally& other) {
-  considered += other.considered;
-  same += other.same;
-  pruned += other.pruned;
-  simulated += other.simulated;
-  known += other.known;
-  for (const auto& [reason, count] : other.infeasible) infeasible[reason] += count;
-  return *this;
-}
 
 Facts facts_of(const Sweep& sweep, const Result& result) {
   const Variant& variant = sweep.variants[result.variant];
@@ -61,54 +47,6 @@ using Clock = std::chrono::steady_clock;
 
 double since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 
-/// "heads (#) is no multiple of tensor_parallel (#)": reasons that differ in their numbers are one.
-std::string without_numbers(const std::string& reason) {
-  std::string out;
-  bool number = false;
-  for (std::size_t i = 0; i < reason.size(); ++i) {
-    const char c = reason[i];
-    const bool digit = c >= '0' && c <= '9';
-    const bool inside =
-        number && (c == '.' || c == ',') && i + 1 < reason.size() && reason[i + 1] >= '0' && reason[i + 1] <= '9';
-    const bool of_word =
-        !out.empty() && !number && (std::isalpha(static_cast<unsigned char>(out.back())) || out.back() == '-');
-    if ((digit && !of_word) || inside) {
-      if (!number) out += 'N';
-      number = true;
-      continue;
-    }
-    number = false;
-    out += c;
-  }
-  return out;
-}
-
-/// Counts reasons without a map look-up for one that was met just before.
-class Reasons {
- public:
-  void add(const std::string& reason, std::uint64_t count) {
-    auto found = counts_.find(reason);
-    if (found == counts_.end()) found = counts_.emplace(reason, 0).first;
-    found->second += count;
-    if (counts_.size() > 4096) fold();
-  }
-  void add_to(Tally& tally) {
-    fold();
-    for (const auto& [reason, count] : folded_) tally.infeasible[reason] += count;
-    folded_.clear();
-  }
-
- private:
-  void fold() {
-    for (const auto& [reason, count] : counts_) {
-      folded_[reason.starts_with("constraint: ") ? reason : without_numbers(reason)] += count;
-    }
-    counts_.clear();
-  }
-  std::unordered_map<std::string, std::uint64_t> counts_;
-  std::map<std::string, std::uint64_t> folded_;
-};
-
 /// A configuration that waits to be simulated.
 struct Waiting {
   double score = 0;   ///< at its bound
@@ -120,103 +58,6 @@ struct Waiting {
   friend bool operator<(const Waiting& a, const Waiting& b) {
     return std::tie(a.score, a.variant, a.id) < std::tie(b.score, b.variant, b.id);
   }
-};
-
-/// Walks through a range of a variant's plans; whole stretches that share the digits of what is wrong are passed over.
-class Walk {
- public:
-  Walk(const Sweep& sweep, const Variant& variant) : sweep_(sweep), variant_(variant) {
-    const std::size_t axes = variant.axes.size();
-    block_.assign(axes + 1, 1);
-    for (std::size_t i = axes; i-- > 0;) block_[i] = block_[i + 1] * variant.axes[i].samples.size();
-    digits_.assign(axes, 0);
-    const auto place = [&](std::string_view name) {
-      for (std::size_t i = 0; i < axes; ++i) {
-        if (variant.axes[i].key->name == name) return i + 1;
-      }
-      return std::size_t{0};
-    };
-    degrees_known_ = std::max({place("tensor_parallel"), place("context_parallel"), place("pipeline_parallel")});
-    after_schedule_ = place("schedule");
-    batch_known_ = std::max({degrees_known_, place("microbatch"), place("global_batch")});
-  }
-
-  /// @param visit    called with (id, plan) of each plan that passes
-  /// @param refused  called with (begin, end, reason) of stretches that do not
-  template <class Visit, class Refused>
-  void run(std::uint64_t begin, std::uint64_t end, Tally& tally, Reasons& reasons, Visit&& visit, Refused&& refused) {
-    plan_ = variant_.base.plan;
-    std::uint64_t id = begin;
-    for (std::size_t i = 0; i < digits_.size(); ++i) set(i, begin / block_[i + 1] % variant_.axes[i].samples.size());
-    while (id < end) {
-      std::uint64_t next = id + 1;
-      const std::string* const wrong = check(next, id);
-      next = std::min(next, end);
-      tally.considered += next - id;
-      if (wrong == nullptr) {
-        visit(id, plan_);
-      } else if (wrong == &same_) {
-        tally.same += next - id;
-      } else {
-        reasons.add(*wrong, next - id);
-        refused(id, next, *wrong);
-      }
-      advance(id, next);
-      id = next;
-    }
-  }
-
- private:
-  void set(std::size_t axis, std::uint64_t digit) {
-    digits_[axis] = digit;
-    const Axis& of = variant_.axes[axis];
-    std::visit([&](auto member) { plan_.*member = of.samples[digit].*member; }, of.key->member);
-  }
-
-  void advance(std::uint64_t from, std::uint64_t to) {
-    std::size_t first = digits_.size();
-    for (std::size_t i = digits_.size(); i-- > 0;) {
-      if (from / block_[i + 1] == to / block_[i + 1]) break;
-      first = i;
-    }
-    for (std::size_t i = first; i < digits_.size(); ++i) set(i, to / block_[i + 1] % variant_.axes[i].samples.size());
-  }
-
-  /// What is wrong with the plan, and from which number on it may be right again.
-  const std::string* check(std::uint64_t& next, std::uint64_t id) {
-    const auto beyond = [&](std::size_t axes) { next = (id / block_[axes] + 1) * block_[axes]; };
-    // A schedule of the base or of an axis gives way to what the other values allow.
-    plan_.schedule = schedule();
-    if (!complete(plan_, variant_.base)) {
-      beyond(degrees_known_);
-      return &degrees_;
-    }
-    if (plan_.global_batch % (plan_.microbatch * plan_.data_parallel) != 0) {
-      beyond(batch_known_);
-      return &batch_;
-    }
-    for (std::size_t i = 0; i < digits_.size(); ++i) {
-      if (digits_[i] > 0 && is_idle(*variant_.axes[i].key, plan_, experts_)) return &same_;
-    }
-    return nullptr;
-  }
-
-  const std::string& schedule() const {
-    if (after_schedule_ == 0) return variant_.base.plan.schedule;
-    return variant_.axes[after_schedule_ - 1].samples[digits_[after_schedule_ - 1]].schedule;
-  }
-
-  const Sweep& sweep_;
-  const Variant& variant_;
-  std::vector<std::uint64_t> block_;  ///< numbers that share the first i digits
-  std::vector<std::uint64_t> digits_;
-  std::size_t degrees_known_ = 0, batch_known_ = 0;
-  std::size_t after_schedule_ = 0;  ///< the axis behind that of the schedule; 0: the base's
-  ParallelPlan plan_;
-  const bool experts_ = variant_.base.model.moe.has_value();
-  const std::string same_ = "same";
-  const std::string degrees_ = "tensor_parallel x context_parallel x pipeline_parallel do not divide the GPUs";
-  const std::string batch_ = "global_batch is no multiple of microbatch x data_parallel";
 };
 
 /// Plans that are simulated together, those with the same programs in a row.
@@ -257,7 +98,7 @@ class Search {
   ~Search();
   /// @param performs  a coordinator's tasks
   Search(const Sweep& sweep, const SearchOptions& options, bool performs)
-      : sweep_(sweep), options_(options), performs_(performs), begun_(Clock::now()) {
+      : sweep_(sweep), options_(options), performs_(performs), begun_(Clock::now()), leaders_(options.top) {
     for (const Variant& variant : sweep.variants) {
       facts_.push_back(facts_of(variant, sweep));
       group_size_.push_back(groups_of(variant).second);
@@ -379,7 +220,7 @@ class Search {
   Walk& walk_of(Worker& worker, std::uint32_t variant) {
     worker.walks.resize(sweep_.variants.size());
     if (worker.walks[variant] == nullptr) {
-      worker.walks[variant] = std::make_unique<Walk>(sweep_, sweep_.variants[variant]);
+      worker.walks[variant] = std::make_unique<Walk>(sweep_.variants[variant]);
     }
     return *worker.walks[variant];
   }
@@ -443,10 +284,7 @@ class Search {
   bool is_dominated(const Waiting& candidate) {
     if (!prunes() || second_objective() == nullptr) return false;
     const std::lock_guard lock(mutex_);
-    return std::any_of(front_.begin(), front_.end(), [&](const Point& point) {
-      return point.first <= candidate.score && point.second <= candidate.second &&
-             (point.first < candidate.score || point.second < candidate.second);
-    });
+    return leaders_.dominate(candidate.score, candidate.second);
   }
 
   /// Refused plans are counted by the values of the first axes: as many of these as make so many combinations at most.
@@ -595,10 +433,11 @@ class Search {
     const double first = score_of(result.variant, plan, result.step_s, result.memory_bytes, *first_objective());
     const std::lock_guard lock(mutex_);
     if (!known && options_.recorder != nullptr) options_.recorder->record(result);
-    keep(result, first);
+    leaders_.keep(result, first);
+    threshold_ = std::min(threshold_.load(), leaders_.to_beat());
     if (second_objective() != nullptr) {
-      add_to_front(result, first,
-                   score_of(result.variant, plan, result.step_s, result.memory_bytes, *second_objective()));
+      leaders_.add_to_front(result, first,
+                            score_of(result.variant, plan, result.step_s, result.memory_bytes, *second_objective()));
     }
   }
 
@@ -771,45 +610,12 @@ class Search {
     return sum;
   }
 
-  /// Keeps the best; the worst of them is what others have to beat.
-  void keep(const Result& result, double score) {
-    const Best entry{score, result};
-    const auto place = std::upper_bound(best_.begin(), best_.end(), entry);
-    if (static_cast<std::size_t>(place - best_.begin()) >= top()) return;
-    best_.insert(place, entry);
-    if (best_.size() > top()) best_.pop_back();
-    if (best_.size() == top()) threshold_ = best_.back().score;
-  }
-  std::size_t top() const { return static_cast<std::size_t>(std::max(1, options_.top)); }
-
-  struct Best {
-    double score;
-    Result result;
-    friend bool operator<(const Best& a, const Best& b) {
-      return std::tie(a.score, a.result.variant, a.result.id) < std::tie(b.score, b.result.variant, b.result.id);
-    }
-  };
-  struct Point {
-    double first, second;
-    Result result;
-  };
-
-  void add_to_front(const Result& result, double first, double second) {
-    const auto number = [](const Result& r) { return std::tie(r.variant, r.id); };
-    for (const Point& point : front_) {
-      if (point.first > first || point.second > second) continue;
-      if (point.first < first || point.second < second || number(point.result) <= number(result)) return;
-    }
-    std::erase_if(front_, [&](const Point& point) { return first <= point.first && second <= point.second; });
-    front_.push_back({first, second, result});
-  }
-
   void report() {
     if (!options_.progress) return;
     const std::unique_lock lock(mutex_, std::try_to_lock);
     if (!lock.owns_lock() || since(reported_) < 0.2) return;
     reported_ = Clock::now();
-    options_.progress({walked_, total_, simulated_, waiting_, best_.empty() ? nullptr : &best_.front().result});
+    options_.progress({walked_, total_, simulated_, waiting_, leaders_.first()});
   }
 
   SearchResult answer() {
@@ -821,12 +627,9 @@ class Search {
     // What was dropped for want of room, or waited behind the end, was pruned by its bound as well.
     result.tally.pruned =
         result.tally.considered - result.tally.same - result.tally.infeasible_sum() - result.tally.simulated;
-    std::sort(front_.begin(), front_.end(), [](const Point& a, const Point& b) { return a.first < b.first; });
-    for (const Point& point : front_) result.front.push_back(point.result);
+    result.front = leaders_.front();
     // Of two objectives only the front is complete: what it beats in both was not simulated.
-    for (const Best& best : best_) {
-      if (second_objective() == nullptr) result.best.push_back(best.result);
-    }
+    if (second_objective() == nullptr) result.best = leaders_.best();
     if (!result.front.empty()) result.best = {result.front.front()};
     result.seconds = since(begun_);
     if (walk_seconds_ > 0) result.bounds_per_s = static_cast<double>(result.tally.considered) / walk_seconds_;
@@ -847,8 +650,7 @@ class Search {
   std::optional<tbb::task_arena> arena_;  ///< of a part performed for a coordinator
   std::unique_ptr<Part> here_;
   std::mutex mutex_;  ///< of what follows, and of the recorder
-  std::vector<Best> best_;
-  std::vector<Point> front_;
+  Leaders leaders_;
   std::atomic<double> threshold_{std::numeric_limits<double>::infinity()};
   std::atomic<std::uint64_t> walked_{0}, simulated_{0}, waiting_{0};
   std::vector<std::uint64_t> group_size_;  ///< by variant

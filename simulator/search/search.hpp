@@ -15,40 +15,11 @@
 #include <vector>
 
 #include "simulator/search/distributor.hpp"
+#include "simulator/search/result.hpp"
 #include "simulator/search/sweep.hpp"
+#include "simulator/search/tally.hpp"
 
 namespace stepcast {
-
-/// One configuration that was simulated.
-struct Result {
-  std::uint32_t variant = 0;
-  std::uint64_t id = 0;  ///< Variant::plan(id)
-  double step_s = 0;
-  double bound_s = 0;
-  double memory_bytes = 0;  ///< of the fullest GPU
-};
-
-/// Configurations that cannot run for one reason, of those that share the values of the first axes.
-struct Refusal {
-  std::uint32_t variant = 0;
-  std::uint64_t id = 0;  ///< the first that shares them
-  std::size_t axes = 0;  ///< so many axes
-  std::uint64_t count = 0;
-  std::string reason;
-};
-
-/// What became of every configuration.
-struct Tally {
-  std::uint64_t considered = 0;
-  std::uint64_t same = 0;    ///< differ from another in a key that changes nothing
-  std::uint64_t pruned = 0;  ///< by their bounds
-  std::uint64_t simulated = 0;
-  std::uint64_t known = 0;                            ///< of these, taken from an earlier run
-  std::map<std::string, std::uint64_t> infeasible{};  ///< by reason, numbers left out
-
-  std::uint64_t infeasible_sum() const;
-  Tally& operator+=(const Tally& other);
-};
 
 struct Progress {
   std::uint64_t walked = 0, of = 0;  ///< configurations, in the walk
