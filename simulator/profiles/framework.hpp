@@ -41,7 +41,7 @@ struct Framework {
   Sourced<bool> fused_rotary;                  ///< one kernel
   Sourced<bool> separate_qkv;                  ///< three GEMMs for query, key, value
   Sourced<bool> repeats_key_value_heads;  ///< to the queries' number before attention: what context parallelism sends
-  Sourced<bool> separate_gate;                 ///< two GEMMs for the gate and up projections
+  Sourced<bool> separate_gate;            ///< two GEMMs for the gate and up projections
   Sourced<bool> gradient_accumulation_fusion;  ///< weight-gradient GEMMs add into the fp32 gradient themselves
   Sourced<double> cross_entropy_bytes;         ///< bytes moved per logit, forward and backward together
   Sourced<double> cross_entropy_memory;        ///< bytes alive per logit at the peak

@@ -64,7 +64,7 @@ TEST(ContextParallel, TorchRingSendsCopiedHeads) {
   const double few = launched(job)["rotate_key_value_gradients"].seconds;
   job.framework.repeats_key_value_heads.value = true;
   const double copied = launched(job)["rotate_key_value_gradients"].seconds;
-  EXPECT_NEAR(copied / few, double(job.model.heads) / 2, 1e-6);
+  EXPECT_NEAR(copied / few, double(job.model.heads) / 2, 1e-4);  // whole picoseconds
 }
 
 // Compiled, every exchange is waited for where it is issued; eager, a kernel runs beside it. The last gradients come home
