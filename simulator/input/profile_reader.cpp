@@ -369,6 +369,7 @@ Framework read_framework(const YamlNode& root, const std::string& name) {
   field(map, "activation_gradient_in_place", framework.activation_gradient_in_place);
   field(map, "fused_rotary", framework.fused_rotary);
   field(map, "separate_qkv", framework.separate_qkv);
+  field(map, "repeats_key_value_heads", framework.repeats_key_value_heads);
   field(map, "separate_gate", framework.separate_gate);
   field(map, "gradient_accumulation_fusion", framework.gradient_accumulation_fusion);
   field(map, "cross_entropy_bytes", framework.cross_entropy_bytes);

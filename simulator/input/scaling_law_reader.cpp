@@ -5,16 +5,14 @@
 
 #include <fmt/format.h>
 
+#include "simulator/input/file_keys.hpp"
 #include "simulator/input/yaml_reader.hpp"
 
 namespace stepcast {
 namespace {
 
-struct LawKey {
-  std::string section, key, value, meaning;
-};
-const std::vector<LawKey>& law_keys() {
-  static const std::vector<LawKey> keys{
+const FileKeys& law_keys() {
+  static const FileKeys keys{
       {"", "name", "text", "left out: the file's name"},
       {"", "description", "text", "one line, for `stepcast list scaling-laws`"},
       {"", "source", "text", "where the numbers are published"},
@@ -66,13 +64,7 @@ const std::vector<LawKey>& law_keys() {
   return keys;
 }
 
-std::vector<std::string> vocabulary(std::string_view section) {
-  std::vector<std::string> names;
-  for (const LawKey& key : law_keys()) {
-    if (key.section == section) names.push_back(key.key);
-  }
-  return names;
-}
+std::vector<std::string> vocabulary(std::string_view section) { return vocabulary_of(law_keys(), section); }
 
 constexpr double largest = 1e60;  // no count of anything here is as large
 constexpr NumberRange any_number{-1e6, 1e6};
@@ -300,14 +292,7 @@ ScalingLaw load_scaling_law(const std::string& name) {
   return read_scaling_law(YamlValue(written, "scaling_law"), presets);
 }
 
-std::string scaling_law_help() {
-  std::string text = "Keys of a scaling law:\n";
-  for (const LawKey& key : law_keys()) {
-    text += fmt::format("  {:<30}{:<32}{}\n", (key.section.empty() ? "" : key.section + ".") + key.key, key.value,
-                        key.meaning);
-  }
-  return text;
-}
+std::string scaling_law_help() { return "Keys of a scaling law:\n" + help_of(law_keys()); }
 
 std::string scaling_law_text(const ScalingLaw& law, const std::string& comment) {
   const auto* form = law.form ? std::get_if<ParametricLoss>(&*law.form) : nullptr;

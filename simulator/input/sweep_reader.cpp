@@ -10,6 +10,7 @@
 
 #include "simulator/base/files.hpp"
 #include "simulator/cluster/placement.hpp"
+#include "simulator/input/file_keys.hpp"
 #include "simulator/input/scenario_keys.hpp"
 #include "simulator/input/yaml_reader.hpp"
 #include "simulator/parallelism/recompute.hpp"
@@ -20,11 +21,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct SweepKey {
-  std::string section, key, value, meaning;
-};
-const std::vector<SweepKey>& sweep_keys() {
-  static const std::vector<SweepKey> keys{
+const FileKeys& sweep_keys() {
+  static const FileKeys keys{
       {"", "name", "text", "what the report is headed with"},
       {"", "base", "path | FILE#run", "the scenario whose plan is varied; required"},
       {"", "set", "map of key paths", "changes to the base: {plan.global_batch: 1536, cluster.gpus: 4096}"},
@@ -46,13 +44,7 @@ const std::vector<SweepKey>& sweep_keys() {
   return keys;
 }
 
-std::vector<std::string> vocabulary(std::string_view section) {
-  std::vector<std::string> names;
-  for (const SweepKey& key : sweep_keys()) {
-    if (key.section == section) names.push_back(key.key);
-  }
-  return names;
-}
+std::vector<std::string> vocabulary(std::string_view section) { return vocabulary_of(sweep_keys(), section); }
 
 // --- values of an axis -------------------------------------------------------------------------------------------
 
@@ -226,6 +218,30 @@ std::map<std::string, std::vector<std::string>> default_space(const Job& base) {
   return space;
 }
 
+/// What teams set by hand, in the order of plan_keys(); the rest is left to the framework.
+std::vector<std::pair<std::string, std::vector<std::string>>> training_space(const Job& base) {
+  std::map<std::string, std::vector<std::string>> space = default_space(base);
+  const std::string& family = base.framework.family;
+  space["sequence_parallel"] = {"true"};
+  space["schedule"] = {"1f1b"};
+  space["zero"] = {family == "pytorch" ? "3" : "1"};
+  if (family == "deepspeed") space["zero"] = {"1", "2", "3"};
+  space["microbatch"] =
+      texts(those(powers_of_two(1, 8), [&](std::int64_t n) { return base.plan.global_batch % n == 0; }));
+  space["recompute"] = {"none", "selective", "full"};
+  std::vector<std::pair<std::string, std::vector<std::string>>> ordered;
+  for (const PlanKey& key : plan_keys()) {
+    constexpr std::string_view set_by_hand[] = {
+        "tensor_parallel",   "sequence_parallel", "context_parallel", "expert_parallel",
+        "pipeline_parallel", "virtual_stages",    "schedule",         "zero",
+        "microbatch",        "recompute"};
+    const auto found = space.find(std::string(key.name));
+    if (found == space.end() || std::ranges::find(set_by_hand, key.name) == std::end(set_by_hand)) continue;
+    ordered.emplace_back(found->first, found->second);
+  }
+  return ordered;
+}
+
 // --- the file ----------------------------------------------------------------------------------------------------
 
 std::uint64_t digest(std::string_view text, std::uint64_t hash = 14695981039346656037U) {  // FNV-1a
@@ -236,7 +252,7 @@ std::uint64_t digest(std::string_view text, std::uint64_t hash = 146959810393466
 void put_axes(Variant& variant, const std::optional<YamlValue>& space, std::optional<std::int64_t> most_microbatch) {
   std::map<std::string, Axis> axes;
   if (!space) {
-    for (auto& [name, values] : default_space(variant.base)) {
+    for (const auto& [name, values] : default_space(variant.base)) {
       axes[name] = axis_of(*find_plan_key(name), values, variant.base,
                            [&](const std::string& problem) { return UserError(problem); });
     }
@@ -326,6 +342,21 @@ void check_objective(const Sweep& sweep, const Objective& objective) {
   }
 }
 
+Variant variant_of(const Job& base) {
+  Variant variant;
+  variant.base = base;
+  return variant;
+}
+
+Sweep shortest_step(Variant variant, double memory_headroom_bytes = 0) {
+  Sweep sweep;
+  sweep.name = variant.base.name;
+  sweep.objective = find_objective("step_time");
+  sweep.memory_headroom_bytes = memory_headroom_bytes;
+  sweep.variants.push_back(std::move(variant));
+  return sweep;
+}
+
 }  // namespace
 
 std::string profiles_digest() {
@@ -343,58 +374,24 @@ std::string profiles_digest() {
 }
 
 Sweep default_sweep(const Job& base) {
-  Sweep sweep;
-  sweep.name = base.name;
-  sweep.objective = find_objective("step_time");
-  Variant variant;
-  variant.base = base;
+  Variant variant = variant_of(base);
   put_axes(variant, std::nullopt, std::nullopt);
-  sweep.variants.push_back(std::move(variant));
-  return sweep;
+  return shortest_step(std::move(variant));
 }
 
 Sweep training_sweep(const Job& base, double memory_headroom_bytes) {
-  std::map<std::string, std::vector<std::string>> space = default_space(base);
-  // What teams set by hand; the rest is left to the framework.
-  constexpr std::string_view kept[] = {"tensor_parallel", "context_parallel", "expert_parallel", "pipeline_parallel",
-                                       "virtual_stages"};
-  std::erase_if(space, [&](const auto& axis) {
-    return std::find(std::begin(kept), std::end(kept), axis.first) == std::end(kept);
-  });
-  space["sequence_parallel"] = {"true"};
-  space["schedule"] = {"1f1b"};
-  const std::string& family = base.framework.family;
-  space["zero"] = family == "pytorch" ? std::vector<std::string>{"3"} : std::vector<std::string>{"1"};
-  if (family == "deepspeed") space["zero"] = {"1", "2", "3"};
-  space["microbatch"] =
-      texts(those(powers_of_two(1, 8), [&](std::int64_t n) { return base.plan.global_batch % n == 0; }));
-  space["recompute"] = {"none", "selective", "full"};
-  Sweep sweep;
-  sweep.name = base.name;
-  sweep.objective = find_objective("step_time");
-  sweep.memory_headroom_bytes = memory_headroom_bytes;
-  Variant variant;
-  variant.base = base;
-  for (const PlanKey& key : plan_keys()) {
-    const auto found = space.find(std::string(key.name));
-    if (found == space.end()) continue;
+  Variant variant = variant_of(base);
+  for (const auto& [name, values] : training_space(base)) {
     variant.axes.push_back(
-        axis_of(key, found->second, base, [](const std::string& problem) { return UserError(problem); }));
+        axis_of(*find_plan_key(name), values, base, [](const std::string& problem) { return UserError(problem); }));
   }
-  sweep.variants.push_back(std::move(variant));
-  return sweep;
+  return shortest_step(std::move(variant), memory_headroom_bytes);
 }
 
 Sweep sweep_over(const Job& base, const YamlValue& space, double memory_headroom_bytes) {
-  Sweep sweep;
-  sweep.name = base.name;
-  sweep.objective = find_objective("step_time");
-  sweep.memory_headroom_bytes = memory_headroom_bytes;
-  Variant variant;
-  variant.base = base;
+  Variant variant = variant_of(base);
   put_axes(variant, space, std::nullopt);
-  sweep.variants.push_back(std::move(variant));
-  return sweep;
+  return shortest_step(std::move(variant), memory_headroom_bytes);
 }
 
 Sweep load_sweep(const std::string& path, const std::vector<Override>& overrides) {
@@ -473,11 +470,7 @@ Sweep load_sweep(const std::string& path, const std::vector<Override>& overrides
 }
 
 std::string sweep_help() {
-  std::string text = "Keys of a sweep file:\n";
-  for (const SweepKey& key : sweep_keys()) {
-    text += fmt::format("  {:<28}{:<26}{}\n", (key.section.empty() ? "" : key.section + ".") + key.key, key.value,
-                        key.meaning);
-  }
+  std::string text = "Keys of a sweep file:\n" + help_of(sweep_keys());
   text += "\nKeys of `space:`, which constraints may name as well:\n  ";
   std::size_t width = 2;
   for (const PlanKey& key : plan_keys()) {

@@ -112,6 +112,7 @@ class BlockBuilder {
   void context_attention(const CoreAttentionOp&, std::string_view name, Pass pass, bool backward, OpList& ops);
   void ring_attention(const CoreAttentionOp&, std::string_view name, Pass pass, bool backward, OpList& ops);
   void gathered_attention(const CoreAttentionOp&, std::string_view name, Pass pass, bool backward, OpList& ops);
+  void torch_ring_attention(const CoreAttentionOp&, std::string_view name, Pass pass, bool backward, OpList& ops);
   double sent_width(const CoreAttentionOp& attention) const;
   void exchange_heads(double width, Pass pass, OpList& ops);
   void blocking_context(OpList& ops, std::string_view name, Pass pass, CollectiveKind kind, GroupKind group,

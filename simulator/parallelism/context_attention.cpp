@@ -1,6 +1,6 @@
 /// Attention over a sequence that lies on several ranks: by a ring of keys and values, by gathering them, by exchanging heads
-/// for sequence, or by both (Transformer Engine's `cp_comm_type`, context_parallel.py). Work is balanced under a causal mask:
-/// each rank has one part of the front and its mirror of the back.
+/// for sequence, or by both (Transformer Engine's `cp_comm_type`, context_parallel.py), or as PyTorch does it. Work is
+/// balanced under a causal mask: each rank has one part of the front and its mirror of the back.
 
 #include <algorithm>
 
@@ -30,6 +30,7 @@ AttentionKernel BlockBuilder::fused_attention(const CoreAttentionOp& attention, 
 void BlockBuilder::context_attention(const CoreAttentionOp& attention, std::string_view name, Pass pass, bool backward,
                                      OpList& ops) {
   if (s_.cp_comm_type == "all_gather") return gathered_attention(attention, name, pass, backward, ops);
+  if (s_.cp_comm_type == "torch_ring") return torch_ring_attention(attention, name, pass, backward, ops);
   const double inner = s_.context_inner;
   if (inner > 1) {
     // Forward: queries, keys, values there and the output back; backward: the output's gradient there, theirs back.
@@ -94,6 +95,44 @@ void BlockBuilder::ring_attention(const CoreAttentionOp& attention, std::string_
     last = background(ops, "ring_key_value_gradients", pass, CollectiveKind::reduce_scatter, keys_and_values, group);
   }
   await(last);
+}
+
+/// PyTorch's context_parallel with its default, `allgather` (torch/distributed/tensor/experimental/_attention.py of 2.6,
+/// _templated_ring_attention and its backward). Kernels are the balanced ring's, but keys and values are gathered at once,
+/// and their gradients go round in fp32, a message after each kernel, the last one home. Heads of grouped queries travel
+/// in as many copies as the model makes before attention. Compiled, a collective is waited for where it is issued
+/// (_functional_collectives.py, _maybe_wrap_tensor); in eager mode where its result is used.
+/// Sums in fp32, read and written beside the new 16-bit part: of the output forward, of three gradients backward.
+void BlockBuilder::torch_ring_attention(const CoreAttentionOp& attention, std::string_view name, Pass pass,
+                                        bool backward, OpList& ops) {
+  const bool waits = *framework_.launch_mode == LaunchMode::compiled;
+  AttentionKernel kernel = fused_attention(attention, backward);
+  const double sent_heads = *framework_.repeats_key_value_heads ? kernel.heads : kernel.kv_heads;
+  const double sent_width = sent_heads * static_cast<double>(attention.head_dim + attention.head_dim_v);
+  const double sequence = s_.sequences * s_.sequence_length;
+  const int gathered = background(ops, "gather_keys_values", pass, CollectiveKind::all_gather,
+                                  e_ * sequence * sent_width, GroupKind::context);
+  if (waits) await(gathered);
+  kernel.query_length = kernel.key_length = s_.attention_length() / s_.context;
+  int sent = -1;
+  for (int step = 0; step < static_cast<int>(s_.context); ++step) {
+    if (step == 1) {
+      if (!waits) await(gathered);
+      kernel.causal = false;
+      kernel.key_length = s_.attention_length() / (2 * s_.context);
+    }
+    push(ops, {.name = name, .pass = pass, .work = kernel});
+    if (!backward) {
+      if (step > 0) memory(ops, "attention_merge", pass, (e_ + 8) * T_ * attention.output_width() / t_);
+      continue;
+    }
+    if (sent >= 0 && !waits) await(sent);
+    memory(ops, "attention_gradient_sum", pass, (e_ + 8) * T_ * (attention.query_width() / t_ + sent_width));
+    sent = background(ops, "rotate_key_value_gradients", pass, CollectiveKind::send_recv,
+                      4 * sequence / s_.context * sent_width, GroupKind::context);
+    if (waits) await(sent);
+  }
+  if (sent >= 0) await(sent);
 }
 
 /// Keys and values of the whole sequence come before the attention starts, and again before its backward pass; their

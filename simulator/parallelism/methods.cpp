@@ -17,6 +17,8 @@ std::span<const ParallelMethod> list_parallel_methods() {
       {"tp_overlap", "async", "products cut by rank, each part beside the next one's transfer (PyTorch async TP)"},
       {"cp_comm_type", "p2p", "keys and values go round a ring, causal halves balanced (Ring Attention)"},
       {"cp_comm_type", "all_gather", "keys and values are gathered before the attention (Llama 3)"},
+      {"cp_comm_type", "torch_ring",
+       "gathered keys and values, fp32 gradients go round (PyTorch's context_parallel, allgather)"},
       {"cp_comm_type", "a2a", "heads for sequence and back (DeepSpeed-Ulysses, arXiv 2309.14509)"},
       {"cp_comm_type", "a2a+p2p",
        "heads among context_parallel_a2a neighbours, a ring over these (USP, arXiv 2405.07719)"},

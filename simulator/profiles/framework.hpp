@@ -40,7 +40,8 @@ struct Framework {
   Sourced<bool> activation_gradient_in_place;  ///< the gradient of a gated activation overwrites its input
   Sourced<bool> fused_rotary;                  ///< one kernel
   Sourced<bool> separate_qkv;                  ///< three GEMMs for query, key, value
-  Sourced<bool> separate_gate;                 ///< two GEMMs for the gate and up projections
+  Sourced<bool> repeats_key_value_heads;  ///< to the queries' number before attention: what context parallelism sends
+  Sourced<bool> separate_gate;            ///< two GEMMs for the gate and up projections
   Sourced<bool> gradient_accumulation_fusion;  ///< weight-gradient GEMMs add into the fp32 gradient themselves
   Sourced<double> cross_entropy_bytes;         ///< bytes moved per logit, forward and backward together
   Sourced<double> cross_entropy_memory;        ///< bytes alive per logit at the peak
@@ -61,7 +62,7 @@ struct Framework {
   Sourced<bool> overlap_tp_backward;    ///< input-gradient collectives run under the weight-gradient GEMM
 
   Sourced<std::string> gradient_buckets;  ///< of an overlapped reduction: a name in the buckets' table
-  Sourced<std::string> cp_comm_type;      ///< p2p | all_gather | a2a: how context parallelism exchanges, when unsaid
+  Sourced<std::string> cp_comm_type;      ///< how context parallelism exchanges, when unsaid: see list_parallel_methods
 
   // Pipeline exchange.
   Sourced<bool> p2p_scatter_gather;        ///< each tensor-parallel rank sends 1/t over the NIC, NVLink all-gathers it

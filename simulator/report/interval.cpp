@@ -164,6 +164,17 @@ LearnedErrors::LearnedErrors(std::vector<RunResidual> residuals) : residuals_(st
   stretch_ = std::max(1.0, quantile(needed, coverage));
 }
 
+std::string LearnedErrors::source_of_run(const RunTraits& traits, double published_s) const {
+  constexpr double digits = 1e-3;  // the table holds five
+  for (const RunResidual& run : residuals_) {
+    if (run.traits.gpu == traits.gpu && run.traits.gpus == traits.gpus &&
+        std::abs(run.published_s / published_s - 1) < digits) {
+      return run.source;
+    }
+  }
+  return "";
+}
+
 bool LearnedErrors::has_source(const std::string& name) const {
   return std::any_of(residuals_.begin(), residuals_.end(), [&](const RunResidual& r) { return r.source == name; });
 }
@@ -219,7 +230,8 @@ std::vector<RunResidual> read_residuals(const std::string& path) {
     residual.traits.gpu = row.text("gpu");
     residual.traits.generation = row.text("generation");
     residual.traits.gpus = row.count("gpus");
-    residual.log_ratio = std::log(row.positive("published") / row.positive("predicted"));
+    residual.published_s = row.positive("published");
+    residual.log_ratio = std::log(residual.published_s / row.positive("predicted"));
     residuals.push_back(std::move(residual));
   }
   return residuals;

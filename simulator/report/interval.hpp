@@ -16,6 +16,7 @@ struct RunResidual {
   std::string source;  ///< of the measurement: runs of one source share its quirks
   RunTraits traits;
   double log_ratio = 0;  ///< ln(published / predicted)
+  double published_s = 0;
 };
 
 /// A 90% interval of published / predicted.
@@ -45,6 +46,9 @@ class LearnedErrors {
   std::optional<LearnedInterval> interval(const RunTraits& traits, const std::string& without = "") const;
 
   bool has_source(const std::string& name) const;
+  /// The source of a run that was published with this step time on as many of these GPUs: the same run under another
+  /// name. Empty: there is none.
+  std::string source_of_run(const RunTraits& traits, double published_s) const;
 
   double stretch() const { return stretch_; }
 

@@ -84,7 +84,7 @@ struct ParallelPlan {
   std::optional<bool> overlap_tp;
   std::optional<std::string> tp_overlap;        ///< how: a name in the table of tensor overlaps
   std::optional<std::string> gradient_buckets;  ///< a name in the buckets' table
-  std::optional<std::string> cp_comm_type;      ///< p2p | all_gather | a2a | a2a+p2p
+  std::optional<std::string> cp_comm_type;      ///< p2p | all_gather | torch_ring | a2a | a2a+p2p
   std::optional<bool> overlap_p2p;
   std::optional<bool> overlap_ep;
   std::optional<bool> overlap_shared_experts;  ///< absent: no (Megatron-LM --moe-shared-expert-overlap)

@@ -138,7 +138,7 @@ inline Job in_turn(Job job) {
 inline void choose_methods(Job& job) {
   ParallelPlan& plan = job.plan;
   if (plan.context_parallel > 1) {
-    plan.cp_comm_type = *rc::gen::element<std::string>("p2p", "all_gather", "a2a", "a2a+p2p");
+    plan.cp_comm_type = *rc::gen::element<std::string>("p2p", "all_gather", "torch_ring", "a2a", "a2a+p2p");
     plan.context_parallel_a2a = *rc::gen::element(1, 2);
   }
   if (plan.tensor_parallel > 1 && *rc::gen::arbitrary<bool>()) {

@@ -85,7 +85,7 @@ inline Framework ideal_framework() {
   f.norm_forward_bytes = given(4.0);
   f.norm_backward_bytes = given(6.0);
   f.fused_rotary = given(true);
-  f.separate_qkv = f.separate_gate = given(false);
+  f.separate_qkv = f.separate_gate = f.repeats_key_value_heads = given(false);
   f.gradient_accumulation_fusion = given(true);
   f.cross_entropy_bytes = given(14.0);
   f.cross_entropy_memory = given(6.0);

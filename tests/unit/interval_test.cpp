@@ -49,6 +49,17 @@ TEST(Interval, OfEvenlySpreadErrorsIsTheirMiddleNineTenths) {
   EXPECT_EQ(interval->beyond, "");
 }
 
+// A published run that was copied into a scenario of one's own is still the run that it was.
+TEST(Interval, FindsTheSourceOfARunThatHasAnotherName) {
+  std::vector<RunResidual> residuals = four_sources(0.1);
+  residuals.push_back({"kort", on("core", "a100", 64), 0.02, 13.75});
+  const LearnedErrors learned(residuals);
+  EXPECT_EQ(learned.source_of_run(on("core", "a100", 64), 13.75), "kort");
+  EXPECT_EQ(learned.source_of_run(on("core", "a100", 64), 13.8), "");
+  EXPECT_EQ(learned.source_of_run(on("core", "a100", 128), 13.75), "");
+  EXPECT_EQ(learned.source_of_run(on("core", "h100", 64), 13.75), "");
+}
+
 TEST(Interval, KnowsNothingOfTheSourceLeftOut) {
   std::vector<RunResidual> residuals = four_sources(0.1);
   add(residuals, "wild", on("core", "h100", 64), 300, 2);

@@ -44,6 +44,43 @@ TEST(ContextParallel, GatheredKeysAndValues) {
   EXPECT_NEAR(ring["ring_key_value_gradients"].seconds, keys_and_values, 1e-9);
 }
 
+// PyTorch's ring (_templated_ring_attention and its backward): keys and values gathered forward and backward; after each of
+// the c kernels of the backward pass fp32 gradients of a rank's own size go on.
+TEST(ContextParallel, TorchRingSendsGradientsInFp32) {
+  Job job = long_sequence("torch_ring");
+  auto spans = launched(job);
+  EXPECT_NEAR(spans["gather_keys_values"].seconds, 2 * layers * e * s * 2 * h * 3 / 4 / inside, 1e-9);
+  EXPECT_EQ(spans["rotate_key_value_gradients"].count, layers * 4);
+  EXPECT_NEAR(spans["rotate_key_value_gradients"].seconds, layers * 4 * (4 * s / 4 * 2 * h) / inside, 1e-9);
+  EXPECT_EQ(spans["attention_merge"].count, layers * 3);
+  EXPECT_EQ(spans["attention_gradient_sum"].count, layers * 4);
+  EXPECT_NEAR(spans["core_attention"].seconds, launched(long_sequence("p2p"))["core_attention"].seconds, 1e-9);
+}
+
+// Two key-value heads of 64 among 16 queries: copied before attention, all 16 travel.
+TEST(ContextParallel, TorchRingSendsCopiedHeads) {
+  Job job = long_sequence("torch_ring");
+  job.model.kv_heads = 2;
+  const double few = launched(job)["rotate_key_value_gradients"].seconds;
+  job.framework.repeats_key_value_heads.value = true;
+  const double copied = launched(job)["rotate_key_value_gradients"].seconds;
+  EXPECT_NEAR(copied / few, double(job.model.heads) / 2, 1e-4);  // whole picoseconds
+}
+
+// Compiled, every exchange is waited for where it is issued; eager, a kernel runs beside it. The last gradients come home
+// after all kernels either way.
+TEST(ContextParallel, CompiledTorchRingHidesNothing) {
+  Job job = long_sequence("torch_ring");
+  auto spans = launched(job);
+  const double sent = spans["gather_keys_values"].seconds + spans["rotate_key_value_gradients"].seconds;
+  const double eager = predict(job).breakdown.cp_comm_exposed.si();
+  job.framework.launch_mode.value = LaunchMode::compiled;
+  const double compiled = predict(job).breakdown.cp_comm_exposed.si();
+  EXPECT_NEAR(compiled, sent, 1e-3 * sent);
+  EXPECT_GE(eager, spans["rotate_key_value_gradients"].seconds / 4 * (1 - 1e-3));
+  EXPECT_LT(eager, compiled);
+}
+
 // Grouped queries: a ring and a gather move the few key-value heads; heads are copied where ranks outnumber them.
 TEST(ContextParallel, FewKeyValueHeads) {
   Job job = long_sequence("a2a");
@@ -69,6 +106,7 @@ TEST(ContextParallel, HeadsInsideAndARingBetween) {
 TEST(ContextParallel, AllKindsShareOutTheSameAttention) {
   const double ring = launched(long_sequence("p2p"))["core_attention"].seconds;
   EXPECT_NEAR(launched(long_sequence("all_gather"))["core_attention"].seconds / ring, 1, 0.15);
+  EXPECT_NEAR(launched(long_sequence("torch_ring"))["core_attention"].seconds / ring, 1, 0.15);
   EXPECT_NEAR(launched(long_sequence("a2a"))["core_attention"].seconds / ring, 1, 0.15);
   EXPECT_NEAR(launched(long_sequence("a2a+p2p", 2))["core_attention"].seconds / ring, 1, 0.15);
   EXPECT_GT(ring, 0);

@@ -105,10 +105,14 @@ std::vector<Job> anchor_runs(const std::vector<std::string>& anchors) {
   return runs;
 }
 
-/// The source of a published run, whose own figures its interval must not know; none for a scenario of one's own.
-std::string source_of(const Job& job, const std::string& scenario) {
+/// The source of a published run, whose own figures its interval must not know: by its file, or by its step time where it
+/// was copied into a scenario of one's own.
+std::string source_of(const LearnedErrors& learned, const Job& job, const std::string& scenario) {
   if (!job.reference) return "";
-  return std::filesystem::path(scenario.substr(0, scenario.find('#'))).stem().string();
+  std::string source = std::filesystem::path(scenario.substr(0, scenario.find('#'))).stem().string();
+  const auto& published = job.reference->measured.step_time_s;
+  if (learned.has_source(source) || !published) return source;
+  return learned.source_of_run(traits_of(job), *published);
 }
 
 Exit run(const Options& options) {
@@ -129,7 +133,8 @@ Exit run(const Options& options) {
   Timeline timeline;
   Report report = predict(job, execution, execution.record_spans ? &timeline : nullptr);
   report.anchor = anchor;
-  add_interval(load_learned_errors(), traits_of(job), source_of(job, scenario), report);
+  const LearnedErrors learned = load_learned_errors();
+  add_interval(learned, traits_of(job), source_of(learned, job, scenario), report);
   if (!options.trace.empty() && report.has_time()) write_trace(timeline, options.trace);
   if (!options.trace.empty() && !report.has_time()) print_note("no trace is written: the plan cannot run");
   if (!options.memory) report.memory_over_time.clear();
