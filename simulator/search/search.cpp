@@ -15,7 +15,6 @@
 #include <tbb/enumerable_thread_specific.h>
 #include <tbb/global_control.h>
 #include <tbb/parallel_for.h>
-#include <tbb/parallel_for_each.h>
 #include <tbb/task_arena.h>
 
 #include "simulator/base/error.hpp"
@@ -214,7 +213,30 @@ class Search {
           }
         },
         tbb::simple_partitioner());
-    tbb::parallel_for_each(workers_.begin(), workers_.end(), [&](Worker& worker) { simulate_batch(worker); });
+    simulate_rest();
+  }
+
+  /// What no batch was full of, shared out anew: one thread may have much of it and another nothing.
+  void simulate_rest() {
+    std::vector<Waiting> rest;
+    for (Worker& worker : workers_) {
+      const std::vector<Waiting> batch = std::exchange(worker.batch, {});
+      rest.insert(rest.end(), batch.begin(), batch.end());
+    }
+    put_alike_together(rest);
+    simulate_shared_out(rest, most_in_batch / 16);
+  }
+
+  void simulate_shared_out(const std::vector<Waiting>& all, std::size_t share) {
+    tbb::parallel_for(
+        tbb::blocked_range<std::size_t>(0, all.size(), std::max<std::size_t>(1, share)),
+        [&](const tbb::blocked_range<std::size_t>& range) {
+          Worker& worker = workers_.local();
+          worker.batch.assign(all.begin() + static_cast<std::ptrdiff_t>(range.begin()),
+                              all.begin() + static_cast<std::ptrdiff_t>(range.end()));
+          simulate_batch(worker);
+        },
+        tbb::simple_partitioner());
   }
 
   Walk& walk_of(Worker& worker, std::uint32_t variant) {
@@ -577,18 +599,7 @@ class Search {
     }
     std::vector<Waiting> batch;
     reader.get(batch);
-    arena().execute([&] {
-      const std::size_t share = std::max<std::size_t>(1, batch.size() / arena_size());
-      tbb::parallel_for(
-          tbb::blocked_range<std::size_t>(0, batch.size(), share),
-          [&](const tbb::blocked_range<std::size_t>& range) {
-            Worker& worker = workers_.local();
-            worker.batch.assign(batch.begin() + static_cast<std::ptrdiff_t>(range.begin()),
-                                batch.begin() + static_cast<std::ptrdiff_t>(range.end()));
-            simulate_batch(worker);
-          },
-          tbb::simple_partitioner());
-    });
+    arena().execute([&] { simulate_shared_out(batch, batch.size() / arena_size()); });
     put(answer, taken_tally());
     answer.put(results());
     return answer.take();
