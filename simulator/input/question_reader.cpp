@@ -9,6 +9,7 @@
 
 #include "simulator/budget/training_compute.hpp"
 #include "simulator/input/cluster_reader.hpp"
+#include "simulator/input/file_keys.hpp"
 #include "simulator/input/model_reader.hpp"
 #include "simulator/input/operations_reader.hpp"
 #include "simulator/input/scaling_law_reader.hpp"
@@ -22,13 +23,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct QuestionKey {
-  std::string section, key, value, meaning;
-};
-
 // Keys of one cluster may stand at the top as well: there they hold for all clusters that do not have their own.
-const std::vector<QuestionKey>& question_keys() {
-  static const std::vector<QuestionKey> keys{
+const FileKeys& question_keys() {
+  static const FileKeys keys{
       {"", "name", "text", "what the report is headed with"},
       {"", "budget", "map", "one of its keys; left out: `model` and `tokens` are given"},
       {"", "model", "preset | path | map", "a given model; left out: the law's size in the shape of a family"},
@@ -97,13 +94,7 @@ const std::vector<QuestionKey>& question_keys() {
   return keys;
 }
 
-std::vector<std::string> vocabulary(std::string_view section) {
-  std::vector<std::string> names;
-  for (const QuestionKey& key : question_keys()) {
-    if (key.section == section) names.push_back(key.key);
-  }
-  return names;
-}
+std::vector<std::string> vocabulary(std::string_view section) { return vocabulary_of(question_keys(), section); }
 
 std::vector<std::string> joined(std::vector<std::string> a, const std::vector<std::string>& b) {
   a.insert(a.end(), b.begin(), b.end());
@@ -580,12 +571,8 @@ AskedQuestion load_question(const std::string& path, const std::vector<Override>
 }
 
 std::string question_help() {
-  std::string text = "Keys of a plan file (those of `cluster` stand at the top, or in each of `clusters`):\n";
-  for (const QuestionKey& key : question_keys()) {
-    const std::string section = key.section.empty() || key.section == "cluster" ? "" : key.section + ".";
-    text += fmt::format("  {:<32}{:<28}{}\n", section + key.key, key.value, key.meaning);
-  }
-  return text;
+  return "Keys of a plan file (those of a cluster stand at the top, or in each of `clusters`):\n" +
+         help_of(question_keys(), "cluster");
 }
 
 }  // namespace stepcast
