@@ -78,7 +78,6 @@ std::vector<LawAnswer> other_laws(const Question& question, Flops compute) {
   for (const ScalingLaw* law : laws) {
     LawAnswer said;
     said.name = law->name;
-    said.description = law->description;
     said.size = optimum(*law, compute);
     said.range = optimum_interval(*law, compute);
     if (has_loss(*law)) said.loss = loss(*law, said.size.parameters, said.size.tokens);

@@ -63,7 +63,7 @@ struct ClusterAnswer {
 
 /// What another law says of the same budget.
 struct LawAnswer {
-  std::string name, description;
+  std::string name;
   TrainingSize size;
   std::optional<SizeRange> range;
   std::optional<double> loss;  ///< by that law

@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "simulator/budget/answer_formats.hpp"
+#include "simulator/report/csv_field.hpp"
 
 namespace stepcast {
 namespace {
@@ -198,13 +199,9 @@ std::string answer_csv(const Answer& answer, const AnswerStyle&) {
       "cluster,gpus,feasible,parameters,active_parameters,tokens,flops,loss,mfu,step_time_s,days_mean,days_p10,days_"
       "p90,goodput,"
       "gpu_hours,dollars,energy_j,tonnes_co2e,infeasible_reason\n";
-  const auto quoted = [](std::string words) {
-    for (std::size_t at = 0; (at = words.find('"', at)) != std::string::npos; at += 2) words.insert(at, 1, '"');
-    return "\"" + words + "\"";
-  };
   for (const ClusterAnswer& run : answer.clusters) {
     const std::string loss = run.loss ? fmt::format("{}", *run.loss) : "";
-    text += fmt::format("{},{},{},{},{},{},{},{},", quoted(run.name), run.gpus, run.problem.empty(), run.parameters,
+    text += fmt::format("{},{},{},{},{},{},{},{},", csv_field(run.name), run.gpus, run.problem.empty(), run.parameters,
                         run.active_parameters, run.tokens, run.compute.si(), loss);
     if (run.problem.empty()) {
       const CampaignOutcome& c = run.campaign;
@@ -213,7 +210,7 @@ std::string answer_csv(const Answer& answer, const AnswerStyle&) {
                           run.dollars() ? fmt::format("{}", *run.dollars()) : "", run.energy.facility.si(),
                           run.energy.tonnes_co2e);
     } else {
-      text += fmt::format(",,,,,,,,,,{}\n", quoted(run.problem));
+      text += fmt::format(",,,,,,,,,,{}\n", csv_field(run.problem));
     }
   }
   return text;

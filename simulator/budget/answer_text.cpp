@@ -13,14 +13,6 @@
 namespace stepcast {
 namespace {
 
-constexpr std::size_t label_width = 13;
-
-std::string labelled(const char* label, const std::string& text) {
-  return wrapped("  " + padded(label, label_width), text);
-}
-
-std::string title(const Paint& paint, const std::string& text) { return "\n" + paint.strong(text) + "\n"; }
-
 std::string loss_text(double loss) { return fmt::format("{:.4f}", loss); }
 
 std::string energy_text(Joules energy) {

@@ -100,14 +100,13 @@ Architecture ClusterRun::shaped(double parameters) const {
 
 void ClusterRun::spend(ClusterAnswer& run) const {
   Flops with_attention;
-  double matrix_flops = 0, capacity = 0;
+  Seconds at_peak;  // that the model's FLOPs would take
   for (const PacedPhase& phase : run.pace.phases) {
     with_attention += flops_per_token(run.model, static_cast<double>(phase.phase.sequence_length)) * phase.phase.tokens;
-    matrix_flops += phase.report.mfu * phase.time().si();
-    capacity += phase.time().si();
+    at_peak += phase.time() * phase.report.mfu;
   }
   run.compute_with_attention = with_attention;
-  run.mfu = matrix_flops / capacity;
+  run.mfu = at_peak / run.pace.productive();
   take_time(run);
   if (!run.campaign.feasible) {
     run.problem = run.campaign.infeasible_reason;
@@ -117,6 +116,11 @@ void ClusterRun::spend(ClusterAnswer& run) const {
   take_money(run);
 }
 
+std::int64_t ClusterRun::nodes_of(const ClusterAnswer& run) const {
+  const std::int64_t gpus_per_node = option_.base.cluster.gpus_per_node;
+  return (run.gpus + gpus_per_node - 1) / gpus_per_node;
+}
+
 void ClusterRun::take_time(ClusterAnswer& run) const {
   const PacedPhase& main = run.pace.main();
   CampaignInput input;
@@ -124,7 +128,7 @@ void ClusterRun::take_time(ClusterAnswer& run) const {
     input.phases.push_back({std::max<std::int64_t>(1, std::llround(phase.steps())), phase.report.step_time * slower_});
   }
   input.gpus_per_node = option_.base.cluster.gpus_per_node;
-  input.nodes = (run.gpus + input.gpus_per_node - 1) / input.gpus_per_node;
+  input.nodes = nodes_of(run);
   input.spare_nodes = option_.spare_nodes;
   if (option_.elastic) {
     input.elastic_replica_nodes =
@@ -147,17 +151,11 @@ void ClusterRun::take_time(ClusterAnswer& run) const {
 
 void ClusterRun::take_energy(ClusterAnswer& run) const {
   const Watts limit = option_.base.cluster.gpu.power_limit.value;
-  double joules = 0, seconds = 0;
-  for (const PacedPhase& phase : run.pace.phases) {
-    joules += (average_power(phase.report, limit) * phase.time()).si();
-    seconds += phase.time().si();
-  }
-  run.power_per_gpu = option_.power_per_gpu > Watts(0) ? option_.power_per_gpu : Watts(joules / seconds);
-  const CampaignTime& time = run.campaign.time;
-  const Seconds stepping = time.productive + time.lost_work + time.slow;
-  const double gpus = static_cast<double>(run.gpus);
-  const Seconds held = run.wall() * static_cast<double>(run.gpus_held);
-  run.energy = energy(stepping * gpus, run.power_per_gpu, held - stepping * gpus, limit * PowerLevels{}.waiting,
+  Joules in_steps;
+  for (const PacedPhase& phase : run.pace.phases) in_steps += average_power(phase.report, limit) * phase.time();
+  run.power_per_gpu = option_.power_per_gpu > Watts(0) ? option_.power_per_gpu : in_steps / run.pace.productive();
+  const CampaignGpuTime time = gpu_time(run.campaign, nodes_of(run), option_.base.cluster.gpus_per_node);
+  run.energy = energy(time.in_steps, run.power_per_gpu, time.standing, limit * PowerLevels{}.waiting,
                       option_.node_power.value_or(NodePower{}), option_.site);
 }
 

@@ -32,6 +32,7 @@ class ClusterRun {
   Architecture shaped(double parameters) const;
 
  private:
+  std::int64_t nodes_of(const ClusterAnswer& run) const;
   void spend(ClusterAnswer& run) const;
   void take_time(ClusterAnswer& run) const;
   void take_energy(ClusterAnswer& run) const;

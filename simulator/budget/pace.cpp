@@ -94,7 +94,6 @@ std::optional<PacedPhase> searched(const Job& base, const RecipePhase& phase, co
     options.top = 1;
     const SearchResult found = search(sweep, options);
     tally += found.tally;
-    pace.search_s += found.seconds;
     if (found.best.empty()) continue;
     const Variant& variant = sweep.variants[found.best[0].variant];
     Job job = variant.base;
@@ -103,7 +102,6 @@ std::optional<PacedPhase> searched(const Job& base, const RecipePhase& phase, co
     PacedPhase candidate = paced(phase, std::move(job));
     if (!best || candidate.time() < best->time()) best = std::move(candidate);
   }
-  pace.tally += tally;
   if (!best) {
     const Reasons reasons = reasons_of(tally);
     pace.reason = reasons.empty() ? "nothing to try" : reasons.front().first;
@@ -120,12 +118,6 @@ std::optional<PacedPhase> searched(const Job& base, const RecipePhase& phase, co
 Seconds Pace::productive() const {
   Seconds sum;
   for (const PacedPhase& phase : phases) sum += phase.time();
-  return sum;
-}
-
-double Pace::tokens() const {
-  double sum = 0;
-  for (const PacedPhase& phase : phases) sum += phase.phase.tokens;
   return sum;
 }
 

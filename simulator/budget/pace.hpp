@@ -35,14 +35,11 @@ struct PacedPhase {
 
 struct Pace {
   std::vector<PacedPhase> phases;
-  Tally tally;  ///< of all searches
-  double search_s = 0;
   std::string problem;  ///< why there is no plan; empty: there is one for every phase
   std::string reason;   ///< the one that decides, in a few words
 
   /// Of all steps, when nothing ever goes wrong.
   Seconds productive() const;
-  double tokens() const;
   double steps() const;
   /// The phase that takes longest.
   const PacedPhase& main() const;

@@ -337,7 +337,7 @@ class Reader {
     ClusterOption option;
     const auto base = map.find("base"), cluster = map.find("cluster"), framework = map.find("framework"),
                plan = map.find("plan");
-    option.base = base ? load_base(*base) : read_base(cluster, framework, plan, place);
+    option.base = base ? load_job(scenario_beside(*base)) : read_base(cluster, framework, plan, place);
     if (base && cluster) throw cluster->error("the base has its cluster: one of the two");
     option.name = base ? option.base.name
                        : fmt::format("{} x {}", count_text(static_cast<double>(option.base.cluster.gpus)),
@@ -354,13 +354,6 @@ class Reader {
     if (const auto power = map.find("power_per_gpu")) option.power_per_gpu = power->quantity<Watts>();
     if (const auto factor = map.find("node_power_factor")) option.node_power = NodePower{factor->number({1, 10})};
     return option;
-  }
-
-  Job load_base(const YamlValue& value) {
-    const std::string beside = (fs::path(value.node().source->folder) / value.text()).string();
-    const std::string file = beside.substr(0, beside.rfind('#'));
-    std::error_code ignored;
-    return load_job(fs::exists(beside, ignored) || fs::exists(file, ignored) ? beside : value.text());
   }
 
   /// A scenario around the cluster, with any model: the one that is planned takes its place.

@@ -388,6 +388,12 @@ class ReferenceReader {
 
 }  // namespace
 
+std::string scenario_beside(const YamlValue& name) {
+  const std::string beside = (fs::path(name.node().source->folder) / name.text()).string();
+  std::error_code ignored;
+  return fs::exists(split_scenario_name(beside).file, ignored) ? beside : name.text();
+}
+
 Override parse_override(const std::string& text) {
   const std::size_t equals = text.find('=');
   if (equals == std::string::npos || equals == 0) {

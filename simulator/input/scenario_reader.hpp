@@ -12,4 +12,7 @@ namespace stepcast {
 /// @throws UserError at the place of what is wrong
 Job read_scenario(const YamlNode& root, const std::string& name, PresetStore& presets);
 
+/// `FILE` or `FILE#run-id` as another file names it: relative to that file, else to the working directory.
+std::string scenario_beside(const YamlValue& name);
+
 }  // namespace stepcast

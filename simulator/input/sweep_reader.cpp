@@ -12,6 +12,7 @@
 #include "simulator/cluster/placement.hpp"
 #include "simulator/input/file_keys.hpp"
 #include "simulator/input/scenario_keys.hpp"
+#include "simulator/input/scenario_reader.hpp"
 #include "simulator/input/yaml_reader.hpp"
 #include "simulator/parallelism/recompute.hpp"
 #include "simulator/schedules/schedule.hpp"
@@ -322,15 +323,6 @@ const Objective& objective_of(const YamlValue& value) {
   return *find_objective(value.choice("objective", names));
 }
 
-/// A path in the sweep file is relative to it.
-std::string path_from(const YamlValue& value, const std::string& file) {
-  const std::string text = value.text();
-  const std::string beside = (fs::path(file).parent_path() / text).string();
-  std::error_code ignored;
-  const std::string plain = beside.substr(0, beside.rfind('#'));
-  return fs::exists(plain, ignored) || fs::exists(beside, ignored) ? beside : text;
-}
-
 void check_objective(const Sweep& sweep, const Objective& objective) {
   if (objective.needs_tokens && sweep.tokens <= 0) {
     throw UserError(fmt::format("objective {}: say how many `tokens` are to be trained on", objective.name));
@@ -407,7 +399,7 @@ Sweep load_sweep(const std::string& path, const std::vector<Override>& overrides
     YamlMap map(YamlValue(root, ""), vocabulary(""));
     const auto name = map.find("name");
     sweep.name = name ? name->text() : fs::path(file).stem().string();
-    const std::string base = path_from(map.require("base"), file);
+    const std::string base = scenario_beside(map.require("base"));
     all_text += read_file(fs::exists(base) ? base : base.substr(0, base.rfind('#')));
     std::vector<Override> set;
     if (const auto value = map.find("set")) {

@@ -86,6 +86,12 @@ std::string wrapped(std::string_view first, std::string_view text) {
   return page + "\n";
 }
 
+std::string labelled(const char* label, const std::string& text) {
+  return wrapped("  " + padded(label, label_width), text);
+}
+
+std::string title(const Paint& paint, const std::string& text) { return "\n" + paint.strong(text) + "\n"; }
+
 std::string indented(std::string_view text, std::size_t columns) {
   const std::string blanks(columns, ' ');
   std::string moved;

@@ -9,6 +9,7 @@
 namespace stepcast {
 
 inline constexpr std::size_t page_width = 100;
+inline constexpr std::size_t label_width = 13;
 
 /// Terminal escapes, or nothing at all when off.
 class Paint {
@@ -38,6 +39,12 @@ std::string bar(double share, int width);
 /// `text` broken between words into lines of at most page_width columns; `first` opens the first line and the
 /// others are indented as far. Control characters, which a name read from a file may hold, become blanks.
 std::string wrapped(std::string_view first, std::string_view text);
+
+/// `text` as wrapped() breaks it, behind a label.
+std::string labelled(const char* label, const std::string& text);
+
+/// A heading with a line above it.
+std::string title(const Paint& paint, const std::string& text);
 
 /// Every line of `text` moved to the right.
 std::string indented(std::string_view text, std::size_t columns = 2);

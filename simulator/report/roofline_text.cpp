@@ -11,15 +11,8 @@
 namespace stepcast {
 namespace {
 
-constexpr std::size_t label_width = 13;
 constexpr std::size_t name_width = 27;
 constexpr int bar_width = 50;
-
-std::string title(const Paint& paint, const std::string& text) { return "\n" + paint.strong(text) + "\n"; }
-
-std::string labelled(const char* label, const std::string& text) {
-  return wrapped("  " + padded(label, label_width), text);
-}
 
 std::string heading(const Report& r, const Paint& paint) {
   std::string name = wrapped("", r.scenario);

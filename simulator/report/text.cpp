@@ -17,7 +17,6 @@
 namespace stepcast {
 namespace {
 
-constexpr std::size_t label_width = 13;
 constexpr std::size_t answer_width = 50;  // between a label and the published figure beside it
 constexpr std::size_t bar_label_width = 22;
 constexpr int bar_width = 50;
@@ -66,12 +65,6 @@ std::string published_text(double seconds) {
 
 std::string use_text(const MemoryUse& m) {
   return fmt::format("{} of {} GiB", number_text(m.peak() / 1.0_GiB), number_text(m.capacity / 1.0_GiB));
-}
-
-std::string title(const Paint& paint, const std::string& text) { return "\n" + paint.strong(text) + "\n"; }
-
-std::string labelled(const char* label, const std::string& text) {
-  return wrapped("  " + padded(label, label_width), text);
 }
 
 std::string heading(const Report& r, const Paint& paint) {
