@@ -1,5 +1,7 @@
 /// Every model preset has its published number of parameters; every profile loads.
 
+#include <unistd.h>
+
 #include <gtest/gtest.h>
 
 #include "models/families.hpp"
@@ -28,7 +30,7 @@ TEST(ModelPresets, HaveTheirPublishedParameters) {
 
 // What is written of a model is read as the same model.
 TEST(ModelPresets, ComeBackFromTheirText) {
-  const std::string path = testing::TempDir() + "stepcast-model.yaml";
+  const std::string path = testing::TempDir() + std::to_string(getpid()) + "-stepcast-model.yaml";
   for (const PresetInfo& preset : list_presets("models")) {
     Architecture model = load_model_preset(preset.name);
     model.name = "a \"quoted\" name";

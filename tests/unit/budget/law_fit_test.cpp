@@ -3,6 +3,7 @@
 #include "simulator/budget/law_fit.hpp"
 
 #include <cmath>
+#include <unistd.h>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -144,7 +145,7 @@ TEST(FitLaw, IsReadBack) {
   const LawFit fit = fit_law(without_highest(read_loss_points(chinchilla), 5), {.bootstrap = 500});
   ScalingLaw law = fit.law("mine", "test");
   law.description = "with \"quotes\" and \\";
-  const std::string path = testing::TempDir() + "stepcast-law.yaml";
+  const std::string path = testing::TempDir() + std::to_string(getpid()) + "-stepcast-law.yaml";
   write_file_atomically(path, scaling_law_text(law, "two\nlines"));
   const ScalingLaw read = load_scaling_law(path);
   EXPECT_EQ(read.description, law.description);
@@ -170,7 +171,7 @@ TEST(FitLaw, IsReadBack) {
 }
 
 TEST(LossPoints, ByTheUsualNames) {
-  const std::string path = testing::TempDir() + "stepcast-points.csv";
+  const std::string path = testing::TempDir() + std::to_string(getpid()) + "-stepcast-points.csv";
   for (const char* text :
        {"N,D,loss\n1e9,2e10,2.5\n", "Model Size,Training FLOP,Val Loss,color\n1e9,1.2e20,2.5,red\n",
         "run,train_flop,tokens,loss\nx,1.2e20,2e10,2.5\n", "n_params,n-tokens,loss\n1e9,2e10,2.5\n"}) {

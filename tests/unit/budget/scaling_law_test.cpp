@@ -3,6 +3,7 @@
 #include "simulator/budget/scaling_law.hpp"
 
 #include <cmath>
+#include <unistd.h>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -282,7 +283,7 @@ struct Refused {
 class RefusedLaws : public testing::TestWithParam<Refused> {};
 
 TEST_P(RefusedLaws, SayWhatIsWrong) {
-  const std::string path = testing::TempDir() + "stepcast-refused-law.yaml";
+  const std::string path = testing::TempDir() + std::to_string(getpid()) + "-stepcast-refused-law.yaml";
   write_file_atomically(path, GetParam().text);
   try {
     load_scaling_law(path);
